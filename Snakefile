@@ -1,0 +1,24 @@
+# GaitLoom: raw gait videos in, one verified multimodal Zarr store out.
+# Table of contents: the configuration, the plan that follows from it, and one rule file a modality.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/video.smk"
+include: "workflow/rules/track.smk"
+include: "workflow/rules/keypoints.smk"
+include: "workflow/rules/silhouette.smk"
+include: "workflow/rules/flow.smk"
+include: "workflow/rules/store.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/.reported",

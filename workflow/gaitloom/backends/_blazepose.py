@@ -1,0 +1,137 @@
+"""BlazePose's two models as plain functions, through mediapipe's own graphs: find people, and pose one person.
+
+mediapipe's `Pose` follows one person that it chose itself. These graphs give control of the region instead, so that every
+frame depends on that frame and the tracked box alone, and nobody else in the picture can take over.
+Model: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2020.
+"""
+
+import os
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from gaitloom.backends import Weight
+
+DETECTOR = Weight(
+    "mediapipe",
+    "modules/pose_detection/pose_detection.tflite",
+    "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+)
+LANDMARKS = Weight(
+    "mediapipe",
+    "modules/pose_landmark/pose_landmark_full.tflite",
+    "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+)
+LICENCE = "Apache-2.0"
+PACKAGES = ("mediapipe", "opencv-contrib-python-headless")
+
+_BLANK = np.zeros((64, 64, 3), np.uint8)
+
+_FIND = """
+input_stream: "image"
+output_stream: "detections"
+node { calculator: "PoseDetectionCpu" input_stream: "IMAGE:image" output_stream: "DETECTIONS:detections" }
+"""
+_POSE = """
+input_stream: "image"
+input_stream: "roi"
+input_side_packet: "enable_segmentation"
+output_stream: "landmarks"
+output_stream: "segmentation_mask"
+node {
+  calculator: "PoseLandmarkByRoiCpu"
+  input_side_packet: "ENABLE_SEGMENTATION:enable_segmentation"
+  input_stream: "IMAGE:image"
+  input_stream: "ROI:roi"
+  output_stream: "LANDMARKS:landmarks"
+  output_stream: "SEGMENTATION_MASK:segmentation_mask"
+}
+"""
+
+
+@contextmanager
+def _quiet():
+    """Keep mediapipe's start-up chatter out of the logs: C++ writes it straight to file descriptor 2, when a graph is
+    built and at its first frame."""
+    saved, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
+def _graph(text: str, outputs: list[str], side: dict[str, Any] | None = None) -> Any:
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    with _quiet():
+        from google.protobuf import text_format
+        from mediapipe.framework import calculator_pb2
+        from mediapipe.python.solution_base import SolutionBase
+
+        config = text_format.Parse(text, calculator_pb2.CalculatorGraphConfig())
+        return SolutionBase(graph_config=config, side_inputs=side, outputs=outputs)
+
+
+def _roi(centre: tuple[float, float], side: float, width: int, height: int) -> Any:
+    from mediapipe.framework.formats import rect_pb2
+
+    x, y = centre
+    return rect_pb2.NormalizedRect(x_center=x / width, y_center=y / height, width=side / width, height=side / height)
+
+
+class Finder:
+    """BlazePose's person detector; it gives a circle around each person's whole body."""
+
+    def __init__(self):
+        self._find = _graph(_FIND, ["detections"])
+        with _quiet():
+            self(_BLANK)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """(N, 4) float: hip x, y, circle radius (pixels), score, of every person found in a (H, W, 3) uint8 RGB image,
+        the most certain first."""
+        height, width = image.shape[:2]
+        found = []
+        for person in self._find.process(image).detections or []:
+            hip, top = (np.array([p.x * width, p.y * height]) for p in person.location_data.relative_keypoints[:2])
+            found.append((*hip, np.hypot(*(top - hip)), person.score[0]))
+        return np.array(sorted(found, key=lambda f: -f[3])).reshape(-1, 4)
+
+
+class Poser:
+    """BlazePose's landmark model on a given region; with `mask`, the person's segmentation too."""
+
+    def __init__(self, mask: bool = False):
+        outputs = ["landmarks", "segmentation_mask"] if mask else ["landmarks"]
+        self._mask = mask
+        self._pose = _graph(_POSE, outputs, {"enable_segmentation": mask})
+        with _quiet():
+            self(_BLANK, (32.0, 32.0), 64.0)
+
+    def __call__(
+        self, image: np.ndarray, centre: tuple[float, float], side: float
+    ) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """Pose the person in an upright square of a (H, W, 3) uint8 RGB image; the square may reach beyond the image.
+
+        `centre` and `side` in pixels. Returns the landmarks (33, 3) float32 as x, y in pixels and visibility, and the mask
+        (H, W) float32 in 0..1 if asked for; None where the model sees no person.
+        """
+        height, width = image.shape[:2]
+        result = self._pose.process({"image": image, "roi": _roi(centre, side, width, height)})
+        if not result.landmarks:
+            return None
+        points = np.array(
+            [(p.x * width, p.y * height, p.visibility) for p in result.landmarks.landmark], np.float32
+        )
+        return points, (result.segmentation_mask if self._mask else None)
+
+
+def region(box: np.ndarray) -> tuple[tuple[float, float], float]:
+    """Centre and side (pixels) of the square region for a person's box (4,) xyxy: a quarter wider than the longer side,
+    as MediaPipe's own regions are."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    centre = (float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2)
+    return centre, 1.25 * float(max(width, height))

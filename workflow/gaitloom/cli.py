@@ -1,0 +1,176 @@
+"""The command line: argument parsing only; every command is one call into the package."""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import gaitloom
+from gaitloom.clips import NodeKey
+from gaitloom.errors import GaitloomError
+from gaitloom.plan import Plan
+from gaitloom.progress import say
+
+app = typer.Typer(
+    name="gaitloom",
+    help="Weaves raw gait videos into one verified Zarr store. `snakemake` runs these commands; call them yourself to "
+    "look, check and repair.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+DEBUG = False
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", metavar="FILE")]
+CONFIG = Path("config/config.yaml")
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Options of every command."""
+    global DEBUG
+    DEBUG = debug
+    if version:
+        print(gaitloom.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def scan(config: ConfigFile = CONFIG) -> None:
+    """Bring the clip sheet up to date with the input folders (snakemake does so by itself)."""
+    from gaitloom import config as settings
+    from gaitloom import scan as scanning
+
+    loaded = settings.load(config)
+    scanning.scan(loaded)
+    print(loaded.results / "clips.tsv")
+
+
+@app.command()
+def passes(
+    config: ConfigFile = CONFIG,
+    clip: Annotated[list[str] | None, typer.Argument(help="subject/clip; all clips where none is named.")] = None,
+) -> None:
+    """Propose one-direction walks from the tracks, as rows for the hand-written sheet."""
+    from gaitloom import passes as proposing
+
+    sys.stdout.write(proposing.propose(Plan.read(config), clip or []))
+
+
+@app.command()
+def derive(
+    node: Annotated[str, typer.Argument(help="subject/clip/node")],
+    recipe: Annotated[str, typer.Option(help="Digest of the planned recipe.")],
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Make one node of the store (what the workflow's jobs call)."""
+    from gaitloom.derive import derive as make
+
+    make(Plan.read(config), NodeKey.parse(node), recipe)
+
+
+@app.command()
+def index(
+    clip: Annotated[str | None, typer.Argument(help="subject/clip; the store's root where none is named.")] = None,
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Consolidate one clip, or write the store's root over all clips that exist."""
+    from gaitloom import index as indexing
+
+    plan = Plan.read(config)
+    if clip:
+        indexing.index_clip(plan, clip)
+    else:
+        indexing.index_root(plan)
+
+
+@app.command()
+def preview(
+    clip: Annotated[str, typer.Argument(help="subject/clip")],
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Render a clip's overlay video and its line of the contact sheet (raw pixels: for local eyes only)."""
+    from gaitloom import preview as rendering
+
+    rendering.render(Plan.read(config), clip)
+
+
+@app.command()
+def verify(
+    config: ConfigFile = CONFIG,
+    drop: Annotated[bool, typer.Option("--drop", help="Remove bad nodes, so that the next run makes them again.")] = False,
+) -> None:
+    """Check every node of the store: schema, time axes, checksums, recipes. Exit code 1 where something is wrong."""
+    from gaitloom import verify as verifying
+
+    raise typer.Exit(verifying.main(Plan.read(config), drop))
+
+
+@app.command()
+def reconcile(
+    config: ConfigFile = CONFIG,
+    prune: Annotated[bool, typer.Option("--prune", help="Also remove what is no longer planned.")] = False,
+) -> None:
+    """Make Snakemake's records agree with the store: drop stale nodes, keep and record the others."""
+    from gaitloom import reconcile as reconciling
+
+    reconciling.reconcile(config, prune)
+
+
+@app.command()
+def status(
+    config: ConfigFile = CONFIG,
+    tsv: Annotated[bool, typer.Option("--tsv", help="Print the whole ledger as TSV.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Also write ledger, QC table and contact sheet.")] = False,
+) -> None:
+    """Show the ledger: what every clip and node is, and why."""
+    from gaitloom import status as reporting
+
+    reporting.status(Plan.read(config), tsv, write)
+
+
+@app.command()
+def view(
+    clip: Annotated[str | None, typer.Argument(help="subject/clip; lists the clips where none is named.")] = None,
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Show what the store holds: its clips, or one clip's nodes with their arrays, units and making."""
+    from gaitloom import view as viewing
+
+    viewing.view(Plan.read(config), clip)
+
+
+@app.command()
+def unlock(config: ConfigFile = CONFIG) -> None:
+    """Release Snakemake's lock where the run that took it is dead."""
+    from gaitloom import reconcile as reconciling
+
+    reconciling.unlock(config)
+
+
+@app.command()
+def schema() -> None:
+    """Print the configuration's JSON Schema, for editors."""
+    from gaitloom.config import schema_text
+
+    sys.stdout.write(schema_text())
+
+
+def main() -> None:
+    """Entry point: errors are one sentence and exit code 1, a traceback only with --debug."""
+    try:
+        app()
+    except GaitloomError as error:
+        if DEBUG:
+            traceback.print_exc()
+        say(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)

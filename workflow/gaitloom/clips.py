@@ -1,0 +1,233 @@
+"""Clips: their keys and names, the sheet written by hand, and the sheet that `scan` resolves.
+
+Two tables, never mixed: `config/clips.tsv` belongs to people (a program never rewrites it) and says what file names do not;
+`results/clips.tsv` belongs to `scan` and holds one row for every clip, also the rejected and excluded ones with the reason.
+"""
+
+import csv
+import difflib
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from gaitloom.errors import GaitloomError
+
+KEY = ("subject", "session", "trial", "camera", "segment")
+PREFIX = {"session": "ses", "trial": "trial", "camera": "cam", "segment": "seg"}
+VALUE = r"[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*"
+
+OK, EXCLUDED, REJECTED = "ok", "excluded", "rejected"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One pass in one camera's view: a segment of one video.
+
+    `start` and `end` are frame indices of the video, 0-based, end exclusive; None means the video's own ends. `box` is
+    where the subject stands in the clip's first frame (x0, y0, x1, y1 in full-frame pixels), where a person said so.
+    `capture_fps` (Hz) replaces the file's time stamps, for slow-motion files. `sync_offset_s` (s) is added to this view's
+    time to get the trial's. `extra` holds the columns that go through.
+    """
+
+    subject: str
+    session: str = ""
+    trial: str = ""
+    camera: str = ""
+    segment: str = ""
+    video: str = ""
+    sha256: str = ""
+    start: int | None = None
+    end: int | None = None
+    box: tuple[float, float, float, float] | None = None
+    capture_fps: float | None = None
+    sync_offset_s: float | None = None
+    status: str = OK
+    reason: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """`ses-01_trial-03_cam-sagittal_seg-1`, without the parts that are not used; `clip` where none is."""
+        parts = [f"{PREFIX[k]}-{getattr(self, k)}" for k in KEY[1:] if getattr(self, k)]
+        return "_".join(parts) or "clip"
+
+    @property
+    def path(self) -> str:
+        """Where the clip lies in the store: `{subject}/{name}`."""
+        return f"{self.subject}/{self.name}"
+
+    def overlaps(self, other: "Clip") -> bool:
+        """Whether two clips of the same content share a frame."""
+        first, last = (self.start or 0, self.end), (other.start or 0, other.end)
+        return (first[1] is None or last[0] < first[1]) and (last[1] is None or first[0] < last[1])
+
+
+@dataclass(frozen=True, order=True)
+class NodeKey:
+    """The place of one node in the store: `{subject}/{clip}/{node}`."""
+
+    subject: str
+    name: str
+    node: str
+
+    @classmethod
+    def parse(cls, text: str) -> "NodeKey":
+        """Read `{subject}/{clip}/{node}`.
+
+        Raises:
+            GaitloomError: it is not of that form.
+        """
+        parts = text.strip("/").split("/")
+        if len(parts) != 3 or not all(re.fullmatch(r"[\w.-]*\w", p) for p in parts):
+            raise GaitloomError(f"'{text}' is not a node; write subject/clip/node, as `gaitloom status` lists them.")
+        return cls(*parts)
+
+    @property
+    def clip(self) -> str:
+        """`{subject}/{clip}`."""
+        return f"{self.subject}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.clip}/{self.node}"
+
+
+# Columns of a sheet in their order; `extra` follows, one column each.
+COLUMNS = tuple(f.name for f in fields(Clip) if f.name != "extra")
+BY_HAND = (*KEY, "video", "start", "end", "box", "capture_fps", "sync_offset_s", "exclude")
+
+
+def pattern_regex(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a file-name pattern such as `{subject}/{session}_{trial}_{camera}`."""
+    lazy = VALUE.replace("+", "+?").replace("*", "*?")
+    parts = re.split(r"\{(\w+)\}", pattern)
+    return re.compile("".join(f"(?P<{p}>{lazy})" if i % 2 else re.escape(p) for i, p in enumerate(parts)))
+
+
+def from_name(path: str, pattern: str) -> dict[str, str] | None:
+    """The fields that a video's path (below its folder, without extension) gives, or None where it does not fit."""
+    match = pattern_regex(pattern).fullmatch(path)
+    return match.groupdict() if match else None
+
+
+def read_by_hand(path: Path, extra: Iterable[str]) -> list[Clip]:
+    """Read the sheet written by hand; `sha256` is empty still.
+
+    Raises:
+        GaitloomError: a column is missing or unknown, or a value cannot be read; the sentence names row and column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise GaitloomError(f"There is no clip sheet at {path}; correct clips.sheet in the configuration, or set it to null.") from None
+    rows = csv.DictReader(io.StringIO(text), delimiter="\t")
+    header = rows.fieldnames or []
+    known = {*BY_HAND, *extra}
+    if "video" not in header:
+        raise GaitloomError(f"{path} has no column 'video'; add it, with the file names, separated by tabs.")
+    for column in header:
+        if column not in known:
+            near = difflib.get_close_matches(column, sorted(known), 1)
+            hint = f"did you mean '{near[0]}'?" if near else "list it under clips.columns in the configuration, or remove it."
+            raise GaitloomError(f"{path} has an unknown column '{column}'; {hint}")
+    clips = []
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise GaitloomError(f"{path} row {number} does not have {len(header)} columns; check its tabs.")
+        clips.append(_from_row({k: v.strip() for k, v in row.items()}, f"{path} row {number}"))
+    return clips
+
+
+def _from_row(row: dict[str, str], where: str) -> Clip:
+    """A clip of one row of either sheet."""
+    for key in KEY:
+        if row.get(key) and not re.fullmatch(VALUE, row[key]):
+            raise GaitloomError(
+                f"{where}, column {key}: '{row[key]}' is not a name; use letters, digits, '.' and '-' only."
+            )
+    start, end = (_number(row, c, int, where) for c in ("start", "end"))
+    if start is not None and start < 0 or (end is not None and end < (start or 0) + 2):
+        raise GaitloomError(f"{where}: the frames {start or 0} to {end} are no segment; end must be at least start + 2.")
+    fps = _number(row, "capture_fps", float, where)
+    if fps is not None and not 0 < fps < 1e6:
+        raise GaitloomError(f"{where}, column capture_fps: {fps} is not a frame rate; give frames a second.")
+    exclude = row.get("exclude", "")
+    return Clip(
+        **{k: row.get(k, "") for k in (*KEY, "video", "sha256")},
+        start=start,
+        end=end,
+        box=_box(row.get("box", ""), where),
+        capture_fps=fps,
+        sync_offset_s=_number(row, "sync_offset_s", float, where),
+        status=EXCLUDED if exclude else row.get("status") or OK,
+        reason=exclude or row.get("reason", ""),
+        extra={k: v for k, v in row.items() if k not in COLUMNS and k not in BY_HAND},
+    )
+
+
+def _number(row: dict[str, str], column: str, kind: type, where: str):
+    text = row.get(column, "")
+    if not text:
+        return None
+    try:
+        return kind(text)
+    except ValueError:
+        noun = "a frame number" if kind is int else "a number"
+        raise GaitloomError(f"{where}, column {column}: '{text}' is not {noun}.") from None
+
+
+def _box(text: str, where: str) -> tuple[float, float, float, float] | None:
+    if not text:
+        return None
+    try:
+        x0, y0, x1, y1 = (float(v) for v in text.split(","))
+    except ValueError:
+        x0 = y0 = x1 = y1 = 0.0
+    if not (x0 < x1 and y0 < y1):
+        raise GaitloomError(f"{where}, column box: '{text}' is not a box; write x0,y0,x1,y1 in pixels.")
+    return x0, y0, x1, y1
+
+
+def write_sheet(path: Path, clips: Iterable[Clip]) -> bool:
+    """Write the resolved sheet in one step, only if its text changes; say whether it did."""
+    clips = sorted(clips, key=lambda c: (c.subject, c.name, c.status != OK, c.video))
+    extra = sorted({k for c in clips for k in c.extra})
+    text = io.StringIO()
+    table = csv.writer(text, delimiter="\t", lineterminator="\n")
+    table.writerow([*COLUMNS, *extra])
+    for clip in clips:
+        row = [getattr(clip, c) for c in COLUMNS] + [clip.extra.get(c, "") for c in extra]
+        table.writerow(["" if v is None else ",".join(map(repr, v)) if isinstance(v, tuple) else v for v in row])
+    return write_if_changed(path, text.getvalue())
+
+
+def read_sheet(path: Path) -> list[Clip]:
+    """Read the resolved sheet.
+
+    Raises:
+        GaitloomError: there is none yet.
+    """
+    try:
+        file = path.open(newline="")
+    except FileNotFoundError:
+        raise GaitloomError(f"There is no {path} yet; run `gaitloom scan` (or snakemake, which scans by itself).") from None
+    with file:
+        return list(_rows(csv.DictReader(file, delimiter="\t"), path))
+
+
+def _rows(rows: Iterable[dict[str, str]], path: Path) -> Iterator[Clip]:
+    for number, row in enumerate(rows, 2):
+        yield _from_row(row, f"{path} row {number}")
+
+
+def write_if_changed(path: Path, text: str) -> bool:
+    """Put `text` at `path` by one rename, unless it is there already; say whether it was written."""
+    if path.is_file() and path.read_text() == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
+    return True

@@ -1,0 +1,263 @@
+"""The configuration: one strict definition, from which the JSON Schema for editors is exported too."""
+
+import difflib
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from gaitloom import backends, modalities
+from gaitloom.errors import GaitloomError
+from gaitloom.strict import Strict
+
+KEY_FIELDS = ("subject", "session", "trial", "camera", "segment")
+
+
+class Intrinsics(Strict):
+    """Pinhole intrinsics in pixels and OpenCV's distortion coefficients (k1, k2, p1, p2, k3)."""
+
+    fx: float = Field(gt=0, description="Focal length along x, in pixels.")
+    fy: float = Field(gt=0, description="Focal length along y, in pixels.")
+    cx: float = Field(description="Principal point, x in pixels.")
+    cy: float = Field(description="Principal point, y in pixels.")
+    distortion: tuple[float, ...] = Field((), description="OpenCV's k1, k2, p1, p2, k3.")
+
+
+class FloorPoint(Strict):
+    """A point of the floor, seen at a pixel and measured in metres."""
+
+    pixel: tuple[float, float] = Field(description="x (right) and y (down) in full-frame pixels.")
+    metres: tuple[float, float] = Field(description="Position on the floor in metres, any fixed origin.")
+
+
+class Camera(Strict):
+    """What is known of one camera; its name is what the sheet's column `camera` says."""
+
+    view: Literal["sagittal", "frontal", "oblique"] | None = Field(
+        None, description="The camera's view of the walk."
+    )
+    intrinsics: Intrinsics | None = Field(None, description="Calibration, where there is one.")
+    floor_points: tuple[FloorPoint, ...] = Field((), description="Floor points with known positions.")
+
+
+class Clips(Strict):
+    """Where the videos lie and how they become clips."""
+
+    folders: tuple[Path, ...] = Field(description="Folders that hold raw videos; searched with subfolders.")
+    sheet: Path | None = Field(
+        None, description="Clip sheet (TSV) written by hand: rows for the videos whose names do not say it all."
+    )
+    pattern: str = Field(
+        "{subject}_{session}_{trial}_{camera}",
+        description="How a video's path below its folder, without extension, reads: fields in braces are the key's "
+        "parts (subject, session, trial, camera, segment) or extra columns.",
+    )
+    columns: tuple[str, ...] = Field(
+        ("condition", "speed", "clothing", "footwear", "aid", "view", "notes"),
+        description="Extra columns that the sheet may carry; they go through into the store.",
+    )
+    extensions: tuple[str, ...] = Field(
+        (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".mts", ".webm"),
+        description="File-name endings that count as videos, in lower case.",
+    )
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_names_a_subject(cls, pattern: str) -> str:
+        fields = re.findall(r"\{(\w*)\}", pattern)
+        if "subject" not in fields:
+            raise ValueError("the pattern needs the field {subject}")
+        if len(set(fields)) != len(fields):
+            raise ValueError("the pattern names a field twice")
+        return pattern
+
+
+class Node(Strict):
+    """One derived product: how it is made, and from which other nodes."""
+
+    backend: str = Field(description="Name of a file in workflow/gaitloom/backends/<modality>/.")
+    options: dict[str, Any] = Field({}, description="Options of the modality (see config/README.md).")
+    backend_options: dict[str, Any] = Field({}, description="Options of the backend (see config/README.md).")
+    reads: dict[str, str] = Field(
+        {}, description="Which node to read for a modality, where it is not the one of the same name."
+    )
+
+
+class Preview(Strict):
+    """Which nodes the overlay videos and the contact sheet show; null leaves one out."""
+
+    track: str | None = Field("track", description="The node whose boxes are drawn.")
+    keypoints: str | None = Field("keypoints", description="The node whose skeleton is drawn.")
+    silhouette: str | None = Field("silhouette", description="The node whose outline is drawn.")
+    flow: str | None = Field("flow_tvl1", description="The node whose colours fill a corner.")
+    cover_heads: bool = Field(
+        True, description="Paint over heads: a courtesy for whoever looks on, not de-identification."
+    )
+    height: int = Field(540, ge=120, le=2160, description="Height of the overlay video in pixels.")
+
+
+class Config(Strict):
+    """The whole of config/config.yaml."""
+
+    results: Path = Field(Path("results"), description="Folder of everything that is made.")
+    clips: Clips = Field(description="Where the videos lie and how they become clips.")
+    cameras: dict[str, Camera] = Field({}, description="What is known of each camera.")
+    nodes: dict[str, Node] = Field(
+        description="The derived products. A name is a modality, or modality_variant (flow_tvl1); null drops one."
+    )
+    preview: Preview = Field(Preview(), description="What the overlay videos show.")  # pyright: ignore[reportCallIssue]
+
+    @field_validator("nodes", mode="before")
+    @classmethod
+    def _null_drops_a_node(cls, nodes: Any) -> Any:
+        return {k: v for k, v in nodes.items() if v is not None} if isinstance(nodes, dict) else nodes
+
+    @model_validator(mode="after")
+    def _nodes_fit_together(self) -> "Config":
+        for name in self.nodes:
+            if not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
+                raise ValueError(f"nodes.{name}: a node's name is lower-case words joined by '_'")
+            modality_of(name)
+            if modality_of(name) == "video":
+                raise ValueError(f"nodes.{name}: the video node is always made; remove it from the nodes")
+            self.options_of(name)
+            self.backend_options_of(name)
+            self.reads_of(name)
+        for role in ("track", "keypoints", "silhouette", "flow"):
+            shown = getattr(self.preview, role)
+            if shown is not None and shown in self.nodes and modality_of(shown) != role:
+                raise ValueError(f"preview.{role}: '{shown}' is not a {role} node")
+        self.order()
+        return self
+
+    def options_of(self, node: str) -> Any:
+        """The validated options of a node's modality, defaults filled in."""
+        return _options(
+            modalities.find(modality_of(node)).Options, self.nodes[node].options, f"nodes.{node}.options"
+        )
+
+    def backend_options_of(self, node: str) -> Any:
+        """The validated options of a node's backend, defaults filled in."""
+        try:
+            spec = backends.find(modality_of(node), self.nodes[node].backend).SPEC
+        except GaitloomError as error:
+            raise ValueError(f"nodes.{node}.backend: {error}") from None
+        return _options(spec.options, self.nodes[node].backend_options, f"nodes.{node}.backend_options")
+
+    def reads_of(self, node: str) -> dict[str, str]:
+        """Modality → node, for every node that this one reads; always with `video`."""
+        if node == "video":
+            return {}
+        chosen = dict(self.nodes[node].reads)
+        reads = {"video": "video"}
+        for modality in modalities.find(modality_of(node)).READS:
+            reads[modality] = chosen.pop(modality, modality)
+            if reads[modality] not in self.nodes or modality_of(reads[modality]) != modality:
+                raise ValueError(
+                    f"nodes.{node}.reads.{modality}: '{reads[modality]}' is not a {modality} node of this configuration; "
+                    f"add it under nodes, or name another"
+                )
+        if chosen:
+            raise ValueError(f"nodes.{node}.reads: a {modality_of(node)} node reads no {', '.join(chosen)}")
+        return reads
+
+    def order(self) -> list[str]:
+        """Every node, `video` first, each after those that it reads; otherwise by name."""
+        done: list[str] = ["video"]
+        left = sorted(self.nodes)
+        while left:
+            ready = [n for n in left if set(self.reads_of(n).values()) <= set(done)]
+            if not ready:
+                raise ValueError(f"nodes.{left[0]}.reads: these nodes read each other in a circle: {', '.join(left)}")
+            done += ready
+            left = [n for n in left if n not in ready]
+        return done
+
+    def digest(self) -> str:
+        """SHA-256 of the configuration, whatever the order of its keys."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+def modality_of(node: str) -> str:
+    """`flow_tvl1` → `flow`: a node's name begins with its modality."""
+    modality = node.split("_")[0]
+    if modality not in modalities.NAMES:
+        raise ValueError(
+            f"nodes.{node}: a node's name begins with a modality, one of: {', '.join(modalities.NAMES)}"
+        )
+    return modality
+
+
+def _options(model: type[BaseModel], values: dict[str, Any], where: str) -> BaseModel:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        raise ValueError(_sentence(error, model, where)) from None
+
+
+def _sentence(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
+    """The first fault of a validation, as one sentence with the key's full path and the nearest known key."""
+    fault = error.errors()[0]
+    path = ".".join([where, *map(str, fault["loc"])]).strip(".")
+    if fault["type"] == "extra_forbidden":
+        for part in fault["loc"][:-1]:
+            model = _submodel(model, part)
+        near = difflib.get_close_matches(str(fault["loc"][-1]), list(model.model_fields), 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(model.model_fields)) or 'none'}."
+        return f"{path}: unknown key; {hint}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return message if message.startswith("nodes.") or message.startswith("preview.") else f"{path}: {message}"
+
+
+def _submodel(model: type[BaseModel], part: int | str) -> type[BaseModel]:
+    field = model.model_fields.get(str(part))
+    if field is None:  # the name of an entry in a table of sections
+        return model
+    kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+    return next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), model)
+
+
+def parse(values: dict[str, Any], source: str = "the configuration") -> Config:
+    """Validate a configuration given as plain values.
+
+    Raises:
+        GaitloomError: a key is unknown or a value is wrong; the sentence names the source and the key.
+    """
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise GaitloomError(f"{source}: {_sentence(error, Config)}") from None
+
+
+def load(path: Path) -> Config:
+    """Read and validate a YAML (or JSON) configuration file.
+
+    Raises:
+        GaitloomError: the file is missing, is not YAML, or is not valid.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise GaitloomError(f"There is no configuration at {path}; give its path with --config.") from None
+    except yaml.YAMLError as error:
+        raise GaitloomError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict):
+        raise GaitloomError(f"{path} holds no configuration; see config/README.md.")
+    return parse(values, str(path))
+
+
+def schema() -> dict[str, Any]:
+    """The configuration's JSON Schema; config/schema.json is this, kept in step by a test."""
+    document = Config.model_json_schema()
+    node = document["properties"]["nodes"]["additionalProperties"]
+    document["properties"]["nodes"]["additionalProperties"] = {"anyOf": [node, {"type": "null"}]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+
+
+def schema_text() -> str:
+    """The schema as it stands in config/schema.json."""
+    return json.dumps(schema(), indent=2) + "\n"

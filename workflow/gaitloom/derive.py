@@ -1,0 +1,164 @@
+"""The one function that makes a node. Every executor calls it; it knows nothing of who called."""
+
+import json
+import shutil
+import time as clock
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from gaitloom import backends, modalities
+from gaitloom.clips import Clip, NodeKey, write_if_changed
+from gaitloom.errors import GaitloomError
+from gaitloom.plan import Plan
+from gaitloom.progress import say
+from gaitloom.provenance import Recipe, run_record, software
+from gaitloom.store import Staged, Store
+
+
+class Job:
+    """What a modality sees while it fills a node: the clip, its frames, the nodes it reads, and where to write."""
+
+    def __init__(self, plan: Plan, store: Store, key: NodeKey, recipe: Recipe, staged: Staged):
+        self.clip: Clip = plan.accepted[key.clip]
+        self.recipe, self.staged = recipe, staged
+        self.video = Path(self.clip.video)
+        self.done = 0
+        self._store, self._reads = store, {m: NodeKey(key.subject, key.name, n) for m, n in plan.reads[key.node].items()}
+        self._said = clock.monotonic()
+
+    def read(self, modality: str) -> zarr.Group:
+        """The clip's node of another modality, open for reading."""
+        return self._store.open(self._reads[modality])
+
+    @cached_property
+    def time(self) -> np.ndarray:
+        """(T,) float64 s: the clip's time axis."""
+        return np.asarray(self.read("video")["time"][:])  # pyright: ignore[reportIndexIssue]
+
+    @property
+    def length(self) -> int:
+        """T, the clip's number of frames."""
+        return len(self.time)
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the upright picture in pixels."""
+        attributes = self.read("video").attrs
+        return int(attributes["width"]), int(attributes["height"])  # pyright: ignore[reportArgumentType]
+
+    def frames(self) -> Iterator[Any]:
+        """The clip's frames (`gaitloom.video.Frame`), exactly those of the time axis, decoded ahead in a thread."""
+        from gaitloom.video import clip_frames
+
+        pts = np.asarray(self.read("video")["pts"][:])  # pyright: ignore[reportIndexIssue]
+        for frame in clip_frames(self.video, pts.tolist(), self.clip.start or 0):
+            yield frame
+            self.advance()
+
+    @cached_property
+    def options(self) -> Any:
+        """The options of the modality, as the recipe has them."""
+        return modalities.find(self.recipe["modality"]).Options(**self.recipe["options"])
+
+    @cached_property
+    def backend(self) -> Any:
+        """The backend that the recipe names, its weights verified and its model loaded."""
+        module = backends.find(self.recipe["modality"], self.recipe["backend"])
+        for weight in module.SPEC.weights:
+            weight.verify()
+        return module.Backend(module.SPEC.options(**self.recipe["backend_options"]))
+
+    def put_time(self, time: np.ndarray) -> None:
+        """Write the node's own copy of the time axis, (T,) float64 s."""
+        self.staged.put("time", time, ("time",), units="s", standard_name="time", long_name="time from the clip's first frame")
+
+    def put_valid(self, valid: np.ndarray, long_name: str) -> None:
+        """Write `valid` (T,) bool: which frames hold something."""
+        self.staged.put("valid", valid.astype(bool), ("time",), long_name=long_name, flag_values=[0, 1], flag_meanings="invalid valid")
+
+    def advance(self) -> None:
+        """Count a finished frame; long jobs say how far they are every half minute."""
+        self.done += 1
+        if clock.monotonic() - self._said > 30:
+            self._said = clock.monotonic()
+            say(f"{self.done} frames")
+
+
+def derive(plan: Plan, key: NodeKey, recipe_digest: str) -> None:
+    """Make one node and publish it; or leave the store as it was, with the reason in `results/failures`.
+
+    Raises:
+        GaitloomError: it cannot be made; the sentence says why.
+    """
+    results = plan.config.results
+    store = Store(results)
+    failure = results / "failures" / f"{key}.json"
+    try:
+        recipe = plan.recipe(key, recipe_digest)
+        store.withdraw_index(key, recipe_digest)
+        record = _make(plan, store, key, recipe, recipe_digest)
+    except Exception as error:
+        reason = _reason(error, plan, key, results)
+        write_if_changed(failure, json.dumps({"recipe_digest": recipe_digest, "reason": reason}) + "\n")
+        raise GaitloomError(reason) from error
+    failure.unlink(missing_ok=True)
+    write_if_changed(results / "provenance" / f"{key}.json", json.dumps(record, indent=1) + "\n")
+
+
+def _make(plan: Plan, store: Store, key: NodeKey, recipe: Recipe, recipe_digest: str) -> dict[str, Any]:
+    started = datetime.now(UTC)
+    _same_content(plan.accepted[key.clip], plan.config.results)
+    staged = store.stage(key)
+    job = Job(plan, store, key, recipe, staged)
+    try:
+        modality = modalities.find(recipe["modality"])
+        attributes = modality.derive(job)
+        if key.node != "video":
+            job.put_time(job.time)
+        packages = ("av", *(backends.find(recipe["modality"], recipe["backend"]).SPEC.packages if "backend" in recipe else ()))
+        staged.publish(recipe, {**attributes, "modality": recipe["modality"], "software": software(packages)})
+    except BaseException:
+        staged.discard()
+        raise
+    finished = datetime.now(UTC)
+    return run_record(recipe_digest, packages, "cpu", started.isoformat(), finished.isoformat(), job.done)
+
+
+def _same_content(clip: Clip, results: Path) -> None:
+    """Refuse a video that is not the one the recipe names: gone, or changed since it was hashed."""
+    import hashlib
+
+    from gaitloom.scan import read_cache
+
+    video = Path(clip.video)
+    try:
+        stat = video.stat()
+    except FileNotFoundError:
+        raise GaitloomError("is gone; put it back, or run snakemake again without it") from None
+    seen = read_cache(results / "videos.tsv").get(clip.video)
+    if seen and (seen.size, seen.mtime_ns, seen.sha256) == (stat.st_size, stat.st_mtime_ns, clip.sha256):
+        return
+    with video.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != clip.sha256:
+            raise GaitloomError("changed since it was scanned; run snakemake again")
+
+
+def _reason(error: Exception, plan: Plan, key: NodeKey, results: Path) -> str:
+    """One sentence for the ledger."""
+    clip = plan.accepted.get(key.clip)
+    name = Path(clip.video).name if clip else str(key)
+    if isinstance(error, GaitloomError):
+        text = str(error)
+        return text if text[:1].isupper() else f"{name} {text}."
+    if isinstance(error, OSError) and error.errno == 28:
+        free = shutil.disk_usage(results).free >> 20
+        return f"The disk of {results} is full ({free} MiB free) while making {key}; free some space and run snakemake again."
+    if isinstance(error, MemoryError):
+        return f"Memory ran out while making {key}; give the job more (mem_mb in the profile)."
+    return f"{key} failed: {type(error).__name__}: {' '.join(str(error).split())}; `gaitloom --debug derive` shows where."

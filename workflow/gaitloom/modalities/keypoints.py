@@ -1,0 +1,107 @@
+"""keypoints: the subject's joints in every frame, under the backend's own names and in COCO-WholeBody's 23."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gaitloom.strict import Strict
+
+if TYPE_CHECKING:
+    from gaitloom.derive import Job
+
+VERSION = 1
+READS = ("track",)
+ARRAYS = {
+    "time": ("time",),
+    "valid": ("time",),
+    "xy": ("time", "keypoint", "axis"),
+    "score": ("time", "keypoint"),
+    "xy_23": ("time", "keypoint_23", "axis"),
+    "score_23": ("time", "keypoint_23"),
+    "swap": ("time",),
+    "sharpness": ("time",),
+}
+
+
+class Options(Strict):
+    """The keypoints modality has no options of its own."""
+
+
+def derive(job: "Job") -> dict[str, Any]:
+    """Pose the subject wherever the track has a box, also a bridged one.
+
+    A backend has `format` (a `KeypointFormat`), `score_kind`, and `points(people)`, which takes (image (H, W, 3) uint8 RGB,
+    box (4,) float xyxy) pairs and gives (K, 3) float32 x, y, score in full-frame pixels for each, or None where it sees
+    nobody.
+    """
+    from gaitloom import keypoint_formats
+
+    box = np.asarray(job.read("track")["box"][:])  # pyright: ignore[reportIndexIssue]
+    tracked = np.isfinite(box[:, 0])
+    points = np.full((job.length, len(job.backend.format.points), 3), np.nan, np.float32)
+    sharpness = np.full(job.length, np.nan, np.float32)
+
+    def people() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for frame in job.frames():
+            if tracked[frame.index]:
+                image = frame.rgb()
+                sharpness[frame.index] = _sharpness(image, box[frame.index])
+                yield image, box[frame.index]
+
+    for index, found in zip(np.flatnonzero(tracked), job.backend.points(people()), strict=True):
+        if found is not None:
+            points[index] = found
+    valid = np.isfinite(points[..., 0]).any(axis=1)
+    xy, score = points[..., :2], np.nan_to_num(points[..., 2])
+    xy_23, score_23 = keypoint_formats.view(xy, score, job.backend.format.points)
+    swap = keypoint_formats.swapped(xy_23, valid, box[:, 3] - box[:, 1])
+    _put(job, valid, xy, score, xy_23, score_23, swap, sharpness)
+    return {
+        "keypoint_format": job.backend.format.name,
+        "keypoint_names": list(job.backend.format.points),
+        "edges": [list(e) for e in job.backend.format.edges],
+        "keypoint_23_format": keypoint_formats.WHOLEBODY_23.name,
+        "keypoint_23_names": list(keypoint_formats.WHOLEBODY_23.points),
+        "edges_23": [list(e) for e in keypoint_formats.WHOLEBODY_23.edges],
+        "score_kind": job.backend.score_kind,
+    }
+
+
+def _put(job: "Job", valid: Any, xy: Any, score: Any, xy_23: Any, score_23: Any, swap: Any, sharpness: Any) -> None:
+    meaning = job.backend.score_kind
+    job.put_valid(valid, "the subject was posed in this frame")
+    job.staged.put("xy", xy, ("time", "keypoint", "axis"), units="pixel", long_name="x right, y down, in the full frame")
+    job.staged.put("score", score, ("time", "keypoint"), long_name=f"the backend's score: {meaning}")
+    job.staged.put(
+        "xy_23", xy_23, ("time", "keypoint_23", "axis"), units="pixel", long_name="the same in COCO-WholeBody's first 23"
+    )
+    job.staged.put("score_23", score_23, ("time", "keypoint_23"), long_name=f"{meaning}; 0 where a point has no source")
+    job.staged.put(
+        "swap",
+        swap,
+        ("time",),
+        long_name="left and right leg changed places against the frame before",
+        flag_values=[0, 1],
+        flag_meanings="kept swapped",
+    )
+    job.staged.put(
+        "sharpness", sharpness, ("time",), long_name="variance of the Laplacian of the subject's box scaled to 256 px height"
+    )
+
+
+def _sharpness(image: np.ndarray, box: np.ndarray) -> float:
+    """Variance of the Laplacian (Pech-Pacheco et al. 2000) of the box's grey picture, scaled to 256 px height so that
+    near and far subjects compare. Low values mean blur."""
+    import cv2
+
+    x0, y0, x1, y1 = np.round(box).astype(int)
+    crop = image[max(y0, 0) : y1, max(x0, 0) : x1]
+    if min(crop.shape[:2]) < 2:
+        return float("nan")
+    scale = 256 / crop.shape[0]
+    grey = cv2.cvtColor(
+        cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR),
+        cv2.COLOR_RGB2GRAY,
+    )
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())

@@ -1,0 +1,185 @@
+"""The plan: which nodes every clip should have, and the recipe of each. A pure function of configuration and sheet.
+
+The Snakefile asks the plan for every rule's params; `derive` asks it again and refuses a recipe that is not the planned one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gaitloom import backends, clips, config, modalities
+from gaitloom.clips import OK, Clip, NodeKey
+from gaitloom.config import Config, modality_of
+from gaitloom.errors import GaitloomError
+from gaitloom.provenance import SCHEMA, Recipe, digest
+
+
+@dataclass
+class Plan:
+    """A configuration and its clips, with the recipes that follow from them."""
+
+    config: Config
+    clips: list[Clip]
+
+    @classmethod
+    def load(cls, values: dict[str, Any], scan: bool) -> "Plan":
+        """The plan of a configuration given as plain values; scans the input folders first where asked to."""
+        from gaitloom.scan import scan as run_scan
+
+        settings = config.parse(values)
+        plan = cls(settings, run_scan(settings) if scan else clips.read_sheet(settings.results / "clips.tsv"))
+        if scan:
+            clips.write_if_changed(plan.path, settings.model_dump_json(indent=1) + "\n")
+        return plan
+
+    @classmethod
+    def read(cls, path: Path) -> "Plan":
+        """The plan of a configuration file and the sheet as it was last resolved."""
+        settings = config.load(path)
+        return cls(settings, clips.read_sheet(settings.results / "clips.tsv"))
+
+    @property
+    def path(self) -> Path:
+        """The file that holds this plan's configuration for the jobs: one file for every configuration that ran."""
+        return self.config.results / "config" / f"{self.config.digest()[:16]}.json"
+
+    @cached_property
+    def nodes(self) -> list[str]:
+        """The names of every clip's nodes, `video` first, each after those it reads."""
+        return self.config.order()
+
+    def nodes_of(self, modality: str) -> list[str]:
+        """The nodes of one modality."""
+        return [n for n in self.nodes if modality_of(n) == modality]
+
+    @cached_property
+    def reads(self) -> dict[str, dict[str, str]]:
+        """Node → modality → the node that it reads."""
+        return {n: self.config.reads_of(n) for n in self.nodes}
+
+    @cached_property
+    def accepted(self) -> dict[str, Clip]:
+        """`{subject}/{clip}` → clip, for every clip that is neither rejected nor excluded."""
+        return {c.path: c for c in self.clips if c.status == OK}
+
+    @cached_property
+    def _made(self) -> dict[str, Recipe]:
+        """The part of each node's recipe that is the same for every clip."""
+        made: dict[str, Recipe] = {}
+        for node in self.nodes:
+            modality = modality_of(node)
+            recipe: Recipe = {
+                "schema": SCHEMA,
+                "modality": modality,
+                "modality_version": modalities.find(modality).VERSION,
+            }
+            if node != "video":
+                name = self.config.nodes[node].backend
+                spec = backends.find(modality, name).SPEC
+                recipe |= {
+                    "backend": name,
+                    "backend_version": spec.version,
+                    "options": self.config.options_of(node).model_dump(mode="json", by_alias=True),
+                    "backend_options": self.config.backend_options_of(node).model_dump(mode="json", by_alias=True),
+                    "weights": {w.path: w.sha256 for w in spec.weights},
+                    "licence": spec.licence,
+                }
+            made[node] = recipe
+        return made
+
+    def recipes(self, clip: Clip) -> dict[str, Recipe]:
+        """The recipe of each of a clip's nodes; they chain from the video's content upwards."""
+        recipes: dict[str, Recipe] = {}
+        for node in self.nodes:
+            recipe = dict(self._made[node])
+            if node == "video":
+                recipe["source"] = {
+                    "sha256": clip.sha256,
+                    "start": clip.start,
+                    "end": clip.end,
+                    "capture_fps": clip.capture_fps,
+                }
+            else:
+                recipe["inputs"] = {m: digest(recipes[n]) for m, n in self.reads[node].items()}
+            if recipe["modality"] == "track":
+                recipe["subject_box"] = clip.box
+            recipes[node] = recipe
+        return recipes
+
+    def clip(self, path: str) -> Clip:
+        """The accepted clip at `{subject}/{clip}`.
+
+        Raises:
+            GaitloomError: there is none.
+        """
+        try:
+            return self.accepted[path]
+        except KeyError:
+            raise GaitloomError(f"'{path}' is not a clip of the plan; `gaitloom view` lists them.") from None
+
+    @staticmethod
+    def key(clip: Clip, node: str) -> NodeKey:
+        """The place of one of a clip's nodes."""
+        return NodeKey(clip.subject, clip.name, node)
+
+    def digests_of(self, clip: Clip) -> dict[str, str]:
+        """Node → digest of its recipe, for one clip."""
+        return {n: digest(r) for n, r in self.recipes(clip).items()}
+
+    @cached_property
+    def digests(self) -> dict[str, dict[str, str]]:
+        """`{subject}/{clip}` → node → digest of its recipe."""
+        return {path: self.digests_of(clip) for path, clip in self.accepted.items()}
+
+    def recipe(self, key: NodeKey, expected: str) -> Recipe:
+        """The recipe of one node, if it is the expected one.
+
+        Raises:
+            GaitloomError: the clip or node is not planned, or its recipe has changed since the job was planned.
+        """
+        clip = self.accepted.get(key.clip)
+        if clip is None or key.node not in self.nodes:
+            raise GaitloomError(f"{key} is not in the plan; check the clip sheet and the configuration's nodes.")
+        recipe = self.recipes(clip)[key.node]
+        if digest(recipe) != expected:
+            raise GaitloomError(f"The recipe of {key} changed since this job was planned; run snakemake again.")
+        return recipe
+
+    def index_digest(self, path: str) -> str:
+        """What a clip's index depends on: its nodes, and the columns that go through."""
+        clip = self.clip(path)
+        return digest({"nodes": self.digests_of(clip), "attributes": self.clip_attributes(clip)})
+
+    def preview_digest(self, path: str) -> str:
+        """What a clip's preview depends on: the nodes it shows, and how."""
+        digests = self.digests_of(self.clip(path))
+        shown = {n: digests[n] for n in ("video", *self.shown.values())}
+        return digest({"nodes": shown, "preview": self.config.preview.model_dump()})
+
+    def report_digest(self) -> str:
+        """What the ledger, the QC table and the contact sheet depend on: every row of the sheet and every node."""
+        rows = [(c.path, c.video, c.status, c.reason) for c in self.clips]
+        return digest({"clips": rows, "indexes": [self.index_digest(p) for p in self.accepted]})
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """Role → node that the preview shows, for those that the configuration makes."""
+        chosen = self.config.preview
+        roles = ("track", "keypoints", "silhouette", "flow")
+        return {r: n for r in roles if (n := getattr(chosen, r)) is not None and n in self.nodes}
+
+    def clip_attributes(self, clip: Clip) -> dict[str, Any]:
+        """What the clip's group in the store says of it: key, columns and camera; no name or path of a file."""
+        camera = self.config.cameras.get(clip.camera)
+        return {
+            **{k: getattr(clip, k) for k in clips.KEY if getattr(clip, k)},
+            **({"sync_offset_s": clip.sync_offset_s} if clip.sync_offset_s is not None else {}),
+            **({"columns": clip.extra} if clip.extra else {}),
+            **({"camera_calibration": camera.model_dump(mode="json")} if camera else {}),
+        }
+
+    def keys(self) -> Iterator[NodeKey]:
+        """Every planned node, clip by clip."""
+        return (NodeKey.parse(f"{path}/{node}") for path in self.accepted for node in self.nodes)

@@ -1,0 +1,193 @@
+"""Keeping the resolved sheet true: list the folders by stat, hash only new or changed files, read headers, check.
+
+Runs inside `snakemake` while it parses (main process only), so every run and every dry run notices arrivals by itself.
+It decodes nothing. A file that cannot be a clip becomes a rejected row with its reason; it never stops the others.
+"""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gaitloom import clips as sheets
+from gaitloom.clips import EXCLUDED, KEY, OK, REJECTED, Clip
+from gaitloom.config import Config
+from gaitloom.errors import GaitloomError
+from gaitloom.progress import say, track, warn
+
+
+@dataclass(frozen=True)
+class Video:
+    """One raw video as last seen: its state by stat, its content hash, and why it cannot be used, if so."""
+
+    path: str
+    name: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    fault: str
+
+
+def scan(config: Config) -> list[Clip]:
+    """Bring `results/clips.tsv` up to date with the input folders and the hand-written sheet, and return it.
+
+    Raises:
+        GaitloomError: a folder is missing, or the hand-written sheet is malformed.
+    """
+    previous = config.results / "clips.tsv"
+    incumbents = {c.path: c for c in sheets.read_sheet(previous)} if previous.is_file() else {}
+    videos = _videos(config)
+    clips = _name(config, videos)
+    clips = _check(clips, incumbents)
+    if sheets.write_sheet(previous, clips) or not incumbents:
+        _summarise(clips)
+    return sheets.read_sheet(previous)
+
+
+def _videos(config: Config) -> dict[str, Video]:
+    """Every video below the input folders by its absolute path, hashed and probed; unchanged ones from the cache."""
+    cache_path = config.results / "videos.tsv"
+    known = read_cache(cache_path)
+    found: dict[str, Video] = {}
+    fresh: list[tuple[Path, str, os.stat_result]] = []
+    for folder in config.clips.folders:
+        if not folder.is_dir():
+            raise GaitloomError(f"The input folder {folder} does not exist; correct clips.folders in the configuration.")
+        for file in _files(folder, config.clips.extensions):
+            path, stat = str(file.absolute()), file.stat()
+            seen = known.get(path)
+            if seen and (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+                found[path] = seen
+            else:
+                fresh.append((file, file.relative_to(folder).with_suffix("").as_posix(), stat))
+    for file, name, stat in track(fresh, "hashing videos"):
+        found[str(file.absolute())] = _look(file, name, stat)
+    _write_cache(cache_path, found.values())
+    return dict(sorted(found.items()))
+
+
+def _files(folder: Path, extensions: Iterable[str]) -> list[Path]:
+    endings = tuple(extensions)
+    return sorted(
+        Path(where, name)
+        for where, folders, names in os.walk(folder, followlinks=True)
+        for name in names
+        if name.lower().endswith(endings) and not name.startswith(".")
+    )
+
+
+def _look(file: Path, name: str, stat: os.stat_result) -> Video:
+    """Hash one file and read its header."""
+    from gaitloom.video import probe  # PyAV is loaded only when there is something new
+
+    fault, digest = "", ""
+    try:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        probe(file)
+    except OSError as error:
+        fault = f"it cannot be read ({error.strerror}); check its permissions"
+    except GaitloomError as error:
+        fault = str(error)
+    after = file.stat()
+    if (after.st_size, after.st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+        fault = "it changed while it was being read; run again when its copy is complete"
+    return Video(str(file.absolute()), name, stat.st_size, stat.st_mtime_ns, digest, fault)
+
+
+def _name(config: Config, videos: dict[str, Video]) -> list[Clip]:
+    """Give every video its clips: from the rows of the hand-written sheet that name it, else from its file name."""
+    by_hand = sheets.read_by_hand(config.clips.sheet, config.clips.columns) if config.clips.sheet else []
+    rows: dict[str, list[Clip]] = {}
+    clips: list[Clip] = []
+    for clip in by_hand:
+        paths = [p for p in (str((f / clip.video).absolute()) for f in config.clips.folders) if p in videos]
+        if paths:
+            rows.setdefault(paths[0], []).append(clip)
+        elif clip.status == EXCLUDED:
+            clips.append(clip)
+        else:
+            clips.append(replace(clip, status=REJECTED, reason=f"the sheet names {clip.video}, which is in none of the input folders"))
+    for path, video in videos.items():
+        named = sheets.from_name(video.name, config.clips.pattern) or {}
+        for clip in rows.get(path, [Clip(subject="")]):
+            clips.append(_complete(clip, path, video, named, config))
+    return clips
+
+
+def _complete(clip: Clip, path: str, video: Video, named: dict[str, str], config: Config) -> Clip:
+    """Fill what the sheet leaves open from the file's name, and say what makes the clip unusable."""
+    extra = {k: v for k, v in named.items() if k not in KEY} | {k: v for k, v in clip.extra.items() if v}
+    clip = replace(
+        clip,
+        **{k: getattr(clip, k) or named.get(k, "") for k in KEY},
+        video=path,
+        sha256=video.sha256,
+        extra=extra,
+    )
+    if clip.status == EXCLUDED:
+        return clip
+    if video.fault:
+        return replace(clip, status=REJECTED, reason=video.fault)
+    if not clip.subject:
+        where = config.clips.sheet or "a clip sheet (clips.sheet in the configuration)"
+        reason = f"its name does not fit the pattern {config.clips.pattern}; rename it, or add a row for it to {where}"
+        return replace(clip, status=REJECTED, reason=reason)
+    return clip
+
+
+def _check(clips: list[Clip], incumbents: dict[str, Clip]) -> list[Clip]:
+    """Refuse colliding names and overlapping segments of the same content. Whoever was there first stays."""
+
+    def seniority(clip: Clip) -> tuple[bool, str, int]:
+        before = incumbents.get(clip.path)
+        was_there = before is not None and before.status == OK and before.video == clip.video
+        return not was_there, clip.video, clip.start or 0
+
+    taken: dict[str, Clip] = {}
+    contents: dict[str, list[Clip]] = {}
+    checked: list[Clip] = []
+    for clip in sorted(clips, key=seniority):
+        if clip.status == OK:
+            rival = taken.get(clip.path.casefold())
+            twin = next((c for c in contents.get(clip.sha256, []) if c.overlaps(clip)), None)
+            if twin:
+                clip = replace(clip, status=REJECTED, reason=f"it has the same content as {twin.video} ({twin.path}); remove one, or give them segments that do not overlap")
+            elif rival:
+                clip = replace(clip, status=REJECTED, reason=f"its name {clip.path} is taken by {rival.video}; rename one, or tell them apart in the clip sheet")
+            else:
+                taken[clip.path.casefold()] = clip
+                contents.setdefault(clip.sha256, []).append(clip)
+        checked.append(clip)
+    return checked
+
+
+def _summarise(clips: list[Clip]) -> None:
+    """Say on the terminal how many clips there are, and warn of each that cannot be used."""
+    counts = {s: sum(c.status == s for c in clips) for s in (OK, EXCLUDED, REJECTED)}
+    say(f"{counts[OK]} clips, {counts[EXCLUDED]} excluded, {counts[REJECTED]} rejected")
+    for clip in clips:
+        if clip.status == REJECTED:
+            warn(f"{clip.video} is rejected: {clip.reason}.")
+
+
+def read_cache(path: Path) -> dict[str, Video]:
+    """The videos as the last scan saw them, by absolute path."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        return {
+            row["path"]: Video(**{**row, "size": int(row["size"]), "mtime_ns": int(row["mtime_ns"])})  # pyright: ignore[reportArgumentType]
+            for row in csv.DictReader(file, delimiter="\t")
+        }
+
+
+def _write_cache(path: Path, videos: Iterable[Video]) -> None:
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(Video.__dataclass_fields__), delimiter="\t", lineterminator="\n")
+    table.writeheader()
+    table.writerows(vars(v) for v in sorted(videos, key=lambda v: v.path))
+    sheets.write_if_changed(path, text.getvalue())

@@ -1,0 +1,131 @@
+"""The ledger: what became of every clip and node, and why; with the QC table and the contact sheet beside it."""
+
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gaitloom.clips import OK, Clip, write_if_changed
+from gaitloom.plan import Plan
+from gaitloom.provenance import differences
+from gaitloom.store import Store
+
+STATES = ("done", "failed", "waiting", "missing", "stale", "rejected", "excluded", "unplanned")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the ledger; `node` is empty where the whole clip is meant."""
+
+    clip: str
+    node: str
+    state: str
+    reason: str
+
+
+def ledger(plan: Plan) -> list[Row]:
+    """One row a clip and node, whatever became of it; made of what exists, so it is true after failures too."""
+    store = Store(plan.config.results)
+    rows: list[Row] = []
+    for clip in plan.clips:
+        if clip.status == OK:
+            rows += _nodes(plan, store, clip)
+        else:
+            name = clip.path if clip.subject else Path(clip.video).name
+            rows.append(Row(name, "", clip.status, clip.reason))
+    planned = set(plan.accepted)
+    rows += [
+        Row(key.clip, key.node, "unplanned", "in the store, but not in the plan any more; `gaitloom reconcile --prune` removes it")
+        for key in store.keys()
+        if key.clip not in planned or key.node not in plan.nodes
+    ]
+    return rows
+
+
+def _nodes(plan: Plan, store: Store, clip: Clip) -> Iterator[Row]:
+    state: dict[str, str] = {}
+    recipes = plan.recipes(clip)
+    for node, planned in plan.digests_of(clip).items():
+        key = plan.key(clip, node)
+        stored = store.attributes(key)
+        waits = [n for n in plan.reads[node].values() if state[n] != "done"]
+        reason = ""
+        if stored and stored.get("recipe_digest") == planned:
+            state[node] = "done"
+        elif stored:
+            state[node] = "stale"
+            reason = f"made with another {', '.join(differences(stored.get('recipe'), recipes[node]))}"
+        elif failure := _failure(plan.config.results / "failures" / f"{key}.json", planned):
+            state[node], reason = "failed", failure
+        elif waits:
+            state[node], reason = "waiting", f"needs {', '.join(waits)}"
+        else:
+            state[node], reason = "missing", f"not made; logs/{node}/{clip.path}.log says more if it was tried"
+        yield Row(clip.path, node, state[node], reason)
+
+
+def _failure(path: Path, planned: str) -> str | None:
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return record["reason"] if record.get("recipe_digest") == planned else None
+
+
+def status(plan: Plan, tsv: bool, write: bool) -> None:
+    """Print the ledger as a table (or all of it as TSV); with `write`, put it, the QC table and the contact sheet
+    into the results folder."""
+    rows = ledger(plan)
+    if write:
+        results = plan.config.results
+        write_if_changed(results / "ledger.tsv", _tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows]))
+        _write_qc(plan)
+        from gaitloom.preview import contact_sheet
+
+        contact_sheet(plan, results / "contact.png")
+    if tsv:
+        sys.stdout.write(_tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows]))
+    else:
+        _show(plan, rows)
+
+
+def _write_qc(plan: Plan) -> None:
+    from gaitloom.qc import COLUMNS
+
+    store = Store(plan.config.results)
+    rows = [[path, *((store.index(path) or {}).get("qc", {}).get(c, "") for c in COLUMNS)] for path in plan.accepted]
+    write_if_changed(plan.config.results / "qc.tsv", _tsv(["clip", *COLUMNS], rows))
+
+
+def _tsv(header: list[str], rows: list[list]) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, delimiter="\t", lineterminator="\n")
+    table.writerows([header, *rows])
+    return text.getvalue()
+
+
+def _show(plan: Plan, rows: list[Row], most: int = 40) -> None:
+    """Counts a node and state, then the rows that are not done."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    counts = Counter((r.node or "(clip)", r.state) for r in rows)
+    nodes = [n for n in ("(clip)", *plan.nodes) if any(n == c[0] for c in counts)]
+    states = [s for s in STATES if any(s == c[1] for c in counts)]
+    table = Table("node", *states)
+    for node in nodes:
+        table.add_row(node, *(str(counts[node, s] or "") for s in states))
+    console.print(table)
+    left = [r for r in rows if r.state != "done"]
+    if left:
+        details = Table("clip", "node", "state", "reason")
+        for row in left[:most]:
+            details.add_row(row.clip, row.node, row.state, row.reason)
+        console.print(details)
+    if len(left) > most:
+        console.print(f"and {len(left) - most} more; `gaitloom status --tsv` lists all")

@@ -1,0 +1,127 @@
+"""Proving that the store is what it says: every node against schema, time axis, checksums, recipe and plan."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gaitloom import modalities
+from gaitloom.clips import NodeKey
+from gaitloom.plan import Plan
+from gaitloom.progress import say, track
+from gaitloom.provenance import digest
+from gaitloom.store import METADATA, SNAKEMAKE_STAMP, Store, file_sha256, seal_of
+
+
+def faults(store: Store, key: NodeKey) -> list[str]:
+    """Everything wrong with one node by itself, read without consolidated metadata of anything above it."""
+    folder = store.path(key)
+    try:
+        document = json.loads((folder / METADATA).read_bytes())
+        attributes = document["attributes"]
+        sealed, recipe, checksums = attributes["seal"], attributes["recipe"], attributes["checksums"]
+    except FileNotFoundError:
+        return [f"has no {METADATA}: it is not a node"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"has an unreadable {METADATA} ({type(error).__name__})"]
+    if seal_of(document) != sealed:
+        return [f"has a changed {METADATA}: its seal does not match"]
+    found = list(_changed(folder, checksums))
+    if digest(recipe) != attributes["recipe_digest"]:
+        found.append("has a recipe that does not match its digest")
+    return found or list(_schema(store, key, attributes))
+
+
+def _changed(folder: Path, checksums: dict[str, str]) -> Iterator[str]:
+    """Files that are missing, changed or extra."""
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    for path in sorted(there - set(checksums) - {METADATA, SNAKEMAKE_STAMP}):
+        yield f"has a file that does not belong to it: {path}"
+    for path, expected in sorted(checksums.items()):
+        if path not in there:
+            yield f"lacks {path}"
+        elif file_sha256(folder / path) != expected:
+            yield f"has a changed {path}: its SHA-256 does not match"
+
+
+def _schema(store: Store, key: NodeKey, attributes: dict[str, Any]) -> Iterator[str]:
+    """Arrays that are missing, extra or shaped otherwise than their modality and the clip's time axis say."""
+    node = store.open(key)
+    expected = modalities.find(attributes["modality"]).ARRAYS
+    arrays = dict(node.arrays())
+    for name in sorted(set(expected) ^ set(arrays)):
+        yield f"{'lacks' if name in expected else 'has an unknown'} array {name}"
+    length = len(arrays["time"]) if "time" in arrays else -1
+    for name, array in sorted(arrays.items()):
+        dims = tuple(array.metadata.dimension_names or ())  # pyright: ignore
+        if name in expected and dims != expected[name]:
+            yield f"array {name} has the dimensions {dims}, not {expected[name]}"
+        if dims[:1] == ("time",) and array.shape[0] != length:
+            yield f"array {name} has {array.shape[0]} frames, the time axis {length}"
+    video = NodeKey(key.subject, key.name, "video")
+    if key.node != "video" and store.attributes(video) is None:
+        yield "stands without its clip's video node"
+    elif key.node != "video" and not np.array_equal(arrays["time"][:], store.open(video)["time"][:]):  # pyright: ignore
+        yield "has another time axis than its clip's video node"
+
+
+def index_faults(store: Store, path: str) -> list[str]:
+    """What a clip's index says otherwise than the nodes below it."""
+    document = json.loads((store.root / path / METADATA).read_bytes())
+    members = document.get("consolidated_metadata", {}).get("metadata", {})
+    found = []
+    for name in sorted({m.split("/")[0] for m in members}):
+        try:
+            own = json.loads((store.root / path / name / METADATA).read_bytes())
+        except (OSError, ValueError):
+            found.append(f"index lists {name}, which is not there")
+            continue
+        if own["attributes"] != members[name]["attributes"]:
+            found.append(f"index describes another {name} than the one that is there")
+    return found
+
+
+def main(plan: Plan, drop: bool) -> int:
+    """Check everything; print each fault; with `drop`, remove what is bad. Returns the exit code."""
+    store = Store(plan.config.results)
+    bad: list[tuple[NodeKey, list[str]]] = []
+    keys = store.keys()
+    for key in track(keys, "verifying nodes"):
+        found = faults(store, key)
+        planned = plan.digests.get(key.clip, {}).get(key.node)
+        if not found and planned is not None and store.digest(key) != planned:
+            found = ["is stale: the plan has another recipe for it"]
+        if found:
+            bad.append((key, found))
+    for key, found in bad:
+        for fault in found:
+            print(f"{key} {fault}")
+        if drop:
+            store.drop(key)
+            (plan.config.results / ".reported").unlink(missing_ok=True)
+    broken = _indexes(store, drop)
+    if not bad and not broken:
+        say(f"{len(keys)} nodes are sound")
+        return 0
+    if drop:
+        say(f"dropped {len(bad)} nodes and {broken} indexes; run snakemake to make them again")
+    else:
+        say(f"{len(bad)} nodes and {broken} indexes are bad; `gaitloom verify --drop` removes them")
+    return 1
+
+
+def _indexes(store: Store, drop: bool) -> int:
+    """How many clip indexes do not fit their nodes; each is printed."""
+    broken = 0
+    for metadata in sorted(store.root.glob(f"*/*/{METADATA}")):
+        path = metadata.parent.relative_to(store.root).as_posix()
+        found = index_faults(store, path)
+        for fault in found:
+            print(f"{path} {fault}")
+        if found:
+            broken += 1
+            if drop:
+                metadata.unlink()
+    return broken

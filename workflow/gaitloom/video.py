@@ -1,0 +1,224 @@
+"""Decoding: every frame of a clip with its real time stamp, upright, as 8-bit RGB or grey.
+
+The one place that imports PyAV. Frames are never dropped or invented: a clip's time stamps are fixed once, by the `video`
+node, and every later pass must meet exactly those.
+"""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import av
+import av.error
+import numpy as np
+
+from gaitloom.errors import GaitloomError
+
+T = TypeVar("T")
+AHEAD = 8  # frames decoded ahead of the model
+NO_PTS = int(np.iinfo(np.int64).min)  # what FFmpeg calls AV_NOPTS_VALUE
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file's header says, before anything is decoded; sizes in pixels, before any rotation."""
+
+    width: int
+    height: int
+    codec: str
+    frames: int  # 0 where the header does not say
+    time_base: Fraction  # seconds a unit of `pts`
+
+
+class Frame:
+    """One decoded frame of a clip."""
+
+    def __init__(self, index: int, raw: av.VideoFrame):
+        if raw.rotation % 90:
+            raise GaitloomError(f"is to be shown turned by {raw.rotation} degrees; re-encode it upright")
+        self.index = index  # on the clip's time axis
+        self.pts = NO_PTS if raw.pts is None else int(raw.pts)  # in the stream's time base
+        self.rotation = raw.rotation % 360  # degrees counter-clockwise that make it upright; already applied below
+        turned = raw.rotation % 180 != 0
+        self.width, self.height = (raw.height, raw.width) if turned else (raw.width, raw.height)
+        self._raw = raw
+
+    def rgb(self) -> np.ndarray:
+        """(H, W, 3) uint8, upright, C-contiguous."""
+        return self._upright(self._raw.to_ndarray(format="rgb24"))
+
+    def grey(self) -> np.ndarray:
+        """(H, W) uint8, full range, upright, C-contiguous."""
+        return self._upright(self._raw.to_ndarray(format="gray"))
+
+    def _upright(self, pixels: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(np.rot90(pixels, self.rotation // 90)) if self.rotation else pixels
+
+
+def probe(path: Path) -> Header:
+    """Read a file's header.
+
+    Raises:
+        GaitloomError: it is not a video that can be decoded; the sentence says what it is instead.
+    """
+    if path.stat().st_size == 0:
+        raise GaitloomError("it is empty; copy it again")
+    with _open(path) as container:
+        stream = _stream(container)
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if not width or not height:
+            raise GaitloomError("its header has no picture size; it is damaged, copy it again")
+        return Header(width, height, stream.codec_context.name, stream.frames, Fraction(stream.time_base or 1))
+
+
+def decode(path: Path, start: int = 0, end: int | None = None) -> Iterator[Frame]:
+    """The frames [start, end) of a file in the order of presentation, from the very beginning of the file.
+
+    `index` counts from 0 at `start`. Raises GaitloomError where the stream is damaged or ends before `end`.
+    """
+    with _open(path) as container:
+        stream = _stream(container)
+        stream.thread_type = "AUTO"
+        count = 0
+        for raw in _decoded(container, stream):
+            if count >= start:
+                yield Frame(count - start, raw)
+            count += 1
+            if end is not None and count >= end:
+                return
+        _whole(stream, count, end)
+
+
+def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    try:
+        for raw in container.decode(stream):
+            if raw.is_corrupt:
+                raise GaitloomError(f"is damaged at {raw.time:.2f} s; copy it again or end the segment before")
+            yield raw
+    except av.error.FFmpegError as error:
+        raise GaitloomError(f"cannot be decoded to its end ({error.strerror}); copy it again") from None
+
+
+def _whole(stream: av.VideoStream, count: int, end: int | None) -> None:
+    """Refuse a file that ended before its header, or the sheet, said."""
+    if end is not None:
+        raise GaitloomError(f"has only {count} frames, but its segment ends at {end}; correct the clip sheet")
+    if stream.frames and count < stream.frames:
+        raise GaitloomError(f"is cut off: its header promises {stream.frames} frames and {count} are there; copy it again")
+
+
+def clip_frames(path: Path, pts: Sequence[int], start: int) -> Iterator[Frame]:
+    """A clip's frames again, decoded in a thread ahead of the caller; their time stamps must be exactly `pts`.
+
+    Raises:
+        GaitloomError: the video's frames are not those that the `video` node recorded.
+    """
+    wanted = [int(p) for p in pts]
+
+    def checked() -> Iterator[Frame]:
+        count = 0
+        for frame in _again(path, wanted, start):
+            if frame.pts != wanted[count]:
+                break
+            count += 1
+            yield frame
+        if count != len(wanted):
+            raise GaitloomError("is not the video that was ingested; run snakemake again")
+
+    return ahead(checked())
+
+
+def _again(path: Path, pts: Sequence[int], start: int) -> Iterator[Frame]:
+    """As many frames as there are `pts`, from `start`: by seeking to the key frame before it where the file can."""
+    seekable = all(a < b for a, b in pairwise(pts)) and pts[0] != NO_PTS
+    if start == 0 or not seekable:
+        yield from decode(path, start, start + len(pts))
+        return
+    with _open(path) as container:
+        stream = _stream(container)
+        stream.thread_type = "AUTO"
+        container.seek(pts[0], stream=stream, backward=True)
+        raws = (raw for raw in _decoded(container, stream) if raw.pts is not None and raw.pts >= pts[0])
+        for index, raw in enumerate(islice(raws, len(pts))):
+            yield Frame(index, raw)
+
+
+def ahead(items: Iterable[T], depth: int = AHEAD) -> Iterator[T]:
+    """Run an iterator in a thread, at most `depth` items ahead; its errors are raised where the item would have come."""
+    ready: queue.Queue = queue.Queue(depth)
+    stop = threading.Event()
+    end = object()
+
+    def put(item: object) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(item):
+                    return
+            put(end)
+        except BaseException as error:  # handed to the consumer, which raises it
+            put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+
+    def consume() -> Iterator[T]:
+        try:
+            while (item := ready.get()) is not end:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            thread.join()
+
+    return consume()
+
+
+def _open(path: Path) -> closing[av.container.InputContainer]:
+    try:
+        return closing(av.open(str(path)))
+    except av.error.FFmpegError as error:
+        raise GaitloomError(f"it is not a readable video ({error.strerror}); copy or convert it again") from None
+
+
+def _stream(container: av.container.InputContainer) -> av.VideoStream:
+    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    if not streams:
+        raise GaitloomError("it holds no video stream; remove it from the folder")
+    if streams[0].codec_context is None:
+        raise GaitloomError("its codec is not known to this FFmpeg; convert it to H.264")
+    return streams[0]
+
+
+def encode(path: Path, pictures: Iterable[np.ndarray], time: Sequence[Fraction], crf: int = 23) -> None:
+    """Write (H, W, 3) uint8 RGB pictures of even size as an H.264 MP4, muxed bit-exactly.
+
+    `time` holds each picture's seconds from the first; a 1/90000 s time base keeps variable rates.
+    """
+    options = {"fflags": "+bitexact", "movflags": "+faststart"}
+    with av.open(str(path), "w", format="mp4", options=options) as container:
+        stream = container.add_stream("libx264", options={"crf": str(crf), "threads": "1", "preset": "veryfast"})
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 90_000)
+        for picture, when in zip(pictures, time, strict=True):
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = picture.shape[:2]
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = round(when * 90_000), Fraction(1, 90_000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())

@@ -1,0 +1,19 @@
+# store: one index a clip over its nodes; the root over all clips is written with the report, of what exists.
+
+
+rule index:
+    input:
+        lambda wildcards: [
+            f"<results>/store.zarr/{wildcards.subject}/{wildcards.clip}/{node}"
+            for node in PLAN.nodes
+        ],
+    output:
+        "<results>/store.zarr/{subject}/{clip}/zarr.json",
+    log:
+        "<results>/logs/index/{subject}/{clip}.log",
+    params:
+        digest=lambda wildcards: PLAN.index_digest(
+            f"{wildcards.subject}/{wildcards.clip}"
+        ),
+    shell:
+        f"{GAITLOOM} index {{wildcards.subject}}/{{wildcards.clip}} --config {PLAN.path} 2> {{log}}"

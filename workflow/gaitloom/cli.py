@@ -104,7 +104,9 @@ def preview(
 @app.command()
 def verify(
     config: ConfigFile = CONFIG,
-    drop: Annotated[bool, typer.Option("--drop", help="Remove bad nodes, so that the next run makes them again.")] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Remove bad nodes, so that the next run makes them again.")
+    ] = False,
 ) -> None:
     """Check every node of the store: schema, time axes, checksums, recipes. Exit code 1 where something is wrong."""
     from gaitloom import verify as verifying

@@ -1,7 +1,8 @@
 """Clips: their keys and names, the sheet written by hand, and the sheet that `scan` resolves.
 
-Two tables, never mixed: `config/clips.tsv` belongs to people (a program never rewrites it) and says what file names do not;
-`results/clips.tsv` belongs to `scan` and holds one row for every clip, also the rejected and excluded ones with the reason.
+Two tables, never mixed: `config/clips.tsv` belongs to people (a program never rewrites it) and says what file names do
+not; `results/clips.tsv` belongs to `scan` and holds one row for every clip, also the rejected and excluded ones with
+the reason.
 """
 
 import csv
@@ -28,8 +29,8 @@ class Clip:
 
     `start` and `end` are frame indices of the video, 0-based, end exclusive; None means the video's own ends. `box` is
     where the subject stands in the clip's first frame (x0, y0, x1, y1 in full-frame pixels), where a person said so.
-    `capture_fps` (Hz) replaces the file's time stamps, for slow-motion files. `sync_offset_s` (s) is added to this view's
-    time to get the trial's. `extra` holds the columns that go through.
+    `capture_fps` (Hz) replaces the file's time stamps, for slow-motion files. `sync_offset_s` (s) is added to this
+    view's time to get the trial's. `extra` holds the columns that go through.
     """
 
     subject: str
@@ -121,7 +122,9 @@ def read_by_hand(path: Path, extra: Iterable[str]) -> list[Clip]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise GaitloomError(f"There is no clip sheet at {path}; correct clips.sheet in the configuration, or set it to null.") from None
+        raise GaitloomError(
+            f"There is no clip sheet at {path}; correct clips.sheet in the configuration, or set it to null."
+        ) from None
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
     header = rows.fieldnames or []
     known = {*BY_HAND, *extra}
@@ -130,7 +133,11 @@ def read_by_hand(path: Path, extra: Iterable[str]) -> list[Clip]:
     for column in header:
         if column not in known:
             near = difflib.get_close_matches(column, sorted(known), 1)
-            hint = f"did you mean '{near[0]}'?" if near else "list it under clips.columns in the configuration, or remove it."
+            hint = (
+                f"did you mean '{near[0]}'?"
+                if near
+                else "list it under clips.columns in the configuration, or remove it."
+            )
             raise GaitloomError(f"{path} has an unknown column '{column}'; {hint}")
     clips = []
     for number, row in enumerate(rows, 2):
@@ -148,8 +155,10 @@ def _from_row(row: dict[str, str], where: str) -> Clip:
                 f"{where}, column {key}: '{row[key]}' is not a name; use letters, digits, '.' and '-' only."
             )
     start, end = (_number(row, c, int, where) for c in ("start", "end"))
-    if start is not None and start < 0 or (end is not None and end < (start or 0) + 2):
-        raise GaitloomError(f"{where}: the frames {start or 0} to {end} are no segment; end must be at least start + 2.")
+    if (start is not None and start < 0) or (end is not None and end < (start or 0) + 2):
+        raise GaitloomError(
+            f"{where}: the frames {start or 0} to {end} are no segment; end must be at least start + 2."
+        )
     fps = _number(row, "capture_fps", float, where)
     if fps is not None and not 0 < fps < 1e6:
         raise GaitloomError(f"{where}, column capture_fps: {fps} is not a frame rate; give frames a second.")
@@ -212,7 +221,9 @@ def read_sheet(path: Path) -> list[Clip]:
     try:
         file = path.open(newline="")
     except FileNotFoundError:
-        raise GaitloomError(f"There is no {path} yet; run `gaitloom scan` (or snakemake, which scans by itself).") from None
+        raise GaitloomError(
+            f"There is no {path} yet; run `gaitloom scan` (or snakemake, which scans by itself)."
+        ) from None
     with file:
         return list(_rows(csv.DictReader(file, delimiter="\t"), path))
 

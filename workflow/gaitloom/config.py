@@ -37,9 +37,7 @@ class FloorPoint(Strict):
 class Camera(Strict):
     """What is known of one camera; its name is what the sheet's column `camera` says."""
 
-    view: Literal["sagittal", "frontal", "oblique"] | None = Field(
-        None, description="The camera's view of the walk."
-    )
+    view: Literal["sagittal", "frontal", "oblique"] | None = Field(None, description="The camera's view of the walk.")
     intrinsics: Intrinsics | None = Field(None, description="Calibration, where there is one.")
     floor_points: tuple[FloorPoint, ...] = Field((), description="Floor points with known positions.")
 
@@ -136,9 +134,7 @@ class Config(Strict):
 
     def options_of(self, node: str) -> Any:
         """The validated options of a node's modality, defaults filled in."""
-        return _options(
-            modalities.find(modality_of(node)).Options, self.nodes[node].options, f"nodes.{node}.options"
-        )
+        return _options(modalities.find(modality_of(node)).Options, self.nodes[node].options, f"nodes.{node}.options")
 
     def backend_options_of(self, node: str) -> Any:
         """The validated options of a node's backend, defaults filled in."""
@@ -158,7 +154,7 @@ class Config(Strict):
             reads[modality] = chosen.pop(modality, modality)
             if reads[modality] not in self.nodes or modality_of(reads[modality]) != modality:
                 raise ValueError(
-                    f"nodes.{node}.reads.{modality}: '{reads[modality]}' is not a {modality} node of this configuration; "
+                    f"nodes.{node}.reads.{modality}: '{reads[modality]}' is not a {modality} node here; "
                     f"add it under nodes, or name another"
                 )
         if chosen:
@@ -186,9 +182,7 @@ def modality_of(node: str) -> str:
     """`flow_tvl1` → `flow`: a node's name begins with its modality."""
     modality = node.split("_")[0]
     if modality not in modalities.NAMES:
-        raise ValueError(
-            f"nodes.{node}: a node's name begins with a modality, one of: {', '.join(modalities.NAMES)}"
-        )
+        raise ValueError(f"nodes.{node}: a node's name begins with a modality, one of: {', '.join(modalities.NAMES)}")
     return modality
 
 
@@ -207,10 +201,12 @@ def _sentence(error: ValidationError, model: type[BaseModel], where: str = "") -
         for part in fault["loc"][:-1]:
             model = _submodel(model, part)
         near = difflib.get_close_matches(str(fault["loc"][-1]), list(model.model_fields), 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(model.model_fields)) or 'none'}."
+        hint = (
+            f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(model.model_fields)) or 'none'}."
+        )
         return f"{path}: unknown key; {hint}"
     message = fault["msg"].removeprefix("Value error, ")
-    return message if message.startswith("nodes.") or message.startswith("preview.") else f"{path}: {message}"
+    return message if message.startswith(("nodes.", "preview.")) else f"{path}: {message}"
 
 
 def _submodel(model: type[BaseModel], part: int | str) -> type[BaseModel]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from gaitloom import backends, modalities
 from gaitloom.clips import Clip, NodeKey, write_if_changed
@@ -18,7 +17,7 @@ from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
 from gaitloom.progress import say
 from gaitloom.provenance import Recipe, run_record, software
-from gaitloom.store import Staged, Store
+from gaitloom.store import Node, Staged, Store
 
 
 class Job:
@@ -29,17 +28,20 @@ class Job:
         self.recipe, self.staged = recipe, staged
         self.video = Path(self.clip.video)
         self.done = 0
-        self._store, self._reads = store, {m: NodeKey(key.subject, key.name, n) for m, n in plan.reads[key.node].items()}
+        self._store, self._reads = (
+            store,
+            {m: NodeKey(key.subject, key.name, n) for m, n in plan.reads[key.node].items()},
+        )
         self._said = clock.monotonic()
 
-    def read(self, modality: str) -> zarr.Group:
+    def read(self, modality: str) -> Node:
         """The clip's node of another modality, open for reading."""
         return self._store.open(self._reads[modality])
 
     @cached_property
     def time(self) -> np.ndarray:
         """(T,) float64 s: the clip's time axis."""
-        return np.asarray(self.read("video")["time"][:])  # pyright: ignore[reportIndexIssue]
+        return self.read("video").load("time")
 
     @property
     def length(self) -> int:
@@ -49,15 +51,15 @@ class Job:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height of the upright picture in pixels."""
-        attributes = self.read("video").attrs
-        return int(attributes["width"]), int(attributes["height"])  # pyright: ignore[reportArgumentType]
+        attributes = self.read("video").attributes
+        return attributes["width"], attributes["height"]
 
     def frames(self) -> Iterator[Any]:
         """The clip's frames (`gaitloom.video.Frame`), exactly those of the time axis, decoded ahead in a thread."""
         from gaitloom.video import clip_frames
 
-        pts = np.asarray(self.read("video")["pts"][:])  # pyright: ignore[reportIndexIssue]
-        for frame in clip_frames(self.video, pts.tolist(), self.clip.start or 0):
+        pts = self.read("video").load("pts").tolist()
+        for frame in clip_frames(self.video, pts, self.clip.start or 0):
             yield frame
             self.advance()
 
@@ -76,11 +78,20 @@ class Job:
 
     def put_time(self, time: np.ndarray) -> None:
         """Write the node's own copy of the time axis, (T,) float64 s."""
-        self.staged.put("time", time, ("time",), units="s", standard_name="time", long_name="time from the clip's first frame")
+        self.staged.put(
+            "time", time, ("time",), units="s", standard_name="time", long_name="time from the clip's first frame"
+        )
 
     def put_valid(self, valid: np.ndarray, long_name: str) -> None:
         """Write `valid` (T,) bool: which frames hold something."""
-        self.staged.put("valid", valid.astype(bool), ("time",), long_name=long_name, flag_values=[0, 1], flag_meanings="invalid valid")
+        self.staged.put(
+            "valid",
+            valid.astype(bool),
+            ("time",),
+            long_name=long_name,
+            flag_values=[0, 1],
+            flag_meanings="invalid valid",
+        )
 
     def advance(self) -> None:
         """Count a finished frame; long jobs say how far they are every half minute."""
@@ -121,7 +132,10 @@ def _make(plan: Plan, store: Store, key: NodeKey, recipe: Recipe, recipe_digest:
         attributes = modality.derive(job)
         if key.node != "video":
             job.put_time(job.time)
-        packages = ("av", *(backends.find(recipe["modality"], recipe["backend"]).SPEC.packages if "backend" in recipe else ()))
+        packages = (
+            "av",
+            *(backends.find(recipe["modality"], recipe["backend"]).SPEC.packages if "backend" in recipe else ()),
+        )
         staged.publish(recipe, {**attributes, "modality": recipe["modality"], "software": software(packages)})
     except BaseException:
         staged.discard()
@@ -158,7 +172,9 @@ def _reason(error: Exception, plan: Plan, key: NodeKey, results: Path) -> str:
         return text if text[:1].isupper() else f"{name} {text}."
     if isinstance(error, OSError) and error.errno == 28:
         free = shutil.disk_usage(results).free >> 20
-        return f"The disk of {results} is full ({free} MiB free) while making {key}; free some space and run snakemake again."
+        return f"The disk of {results} is full ({free} MiB left) while making {key}; free some and run snakemake again."
     if isinstance(error, MemoryError):
         return f"Memory ran out while making {key}; give the job more (mem_mb in the profile)."
-    return f"{key} failed: {type(error).__name__}: {' '.join(str(error).split())}; `gaitloom --debug derive` shows where."
+    return (
+        f"{key} failed: {type(error).__name__}: {' '.join(str(error).split())}; `gaitloom --debug derive` shows where."
+    )

@@ -1,4 +1,4 @@
-"""Indexing: one group a clip with its nodes' metadata consolidated and its QC row, and a root with the table of clips."""
+"""Indexing: one group a clip, its nodes' metadata consolidated into it with a QC row; and the store's root."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def index_clip(plan: Plan, path: str) -> None:
     """
     store = Store(plan.config.results)
     clip = plan.clip(path)
-    nodes = {n: d for n, d in plan.digests_of(clip).items() if store.digest(plan.key(clip, n)) == d}
+    nodes = {n: d for n, d in plan.digests_of(clip.path).items() if store.digest(plan.key(clip, n)) == d}
     attributes = {
         **plan.clip_attributes(clip),
         "nodes": nodes,
@@ -26,7 +26,7 @@ def index_clip(plan: Plan, path: str) -> None:
 
 
 def index_root(plan: Plan) -> None:
-    """Write the store's root: a table of the clips that are indexed. `pandas.DataFrame(**root.attrs["clips"])` reads it.
+    """Write the store's root with a table of the indexed clips: `pandas.DataFrame(**root.attrs["clips"])` reads it.
 
     A clip that some failure left without an index is indexed here, over what exists of it.
     """

@@ -14,12 +14,14 @@ from gaitloom.store import Store
 COLUMNS = ("video", "subject", "session", "trial", "camera", "segment", "start", "end", "direction", "speed_heights_s")
 
 
-def one_direction(box: np.ndarray, time: np.ndarray, slowest: float = 0.2, shortest: float = 1.0) -> list[tuple[int, int, float]]:
+def one_direction(
+    box: np.ndarray, time: np.ndarray, slowest: float = 0.2, shortest: float = 1.0
+) -> list[tuple[int, int, float]]:
     """Spans of a track in which the person moves steadily one way.
 
-    `box` (T, 4) xyxy pixels (NaN where unseen), `time` (T,) s. Speed is that of the box's centre along x, in the person's
-    heights a second, over a 0.5 s window. Gives (first frame, end frame exclusive, mean speed with sign) of every span
-    faster than `slowest` heights a second for at least `shortest` seconds.
+    `box` (T, 4) xyxy pixels (NaN where unseen), `time` (T,) s. Speed is that of the box's centre along x, in the
+    person's heights a second, over a 0.5 s window. Gives (first frame, end frame exclusive, mean speed with sign) of every
+    span faster than `slowest` heights a second for at least `shortest` seconds.
     """
     seen = np.flatnonzero(np.isfinite(box[:, 0]))
     if len(seen) < 3:
@@ -58,7 +60,7 @@ def propose(plan: Plan, paths: Sequence[str]) -> str:
 def _rows(plan: Plan, clip: Clip) -> list[list]:
     store = Store(plan.config.results)
     node = store.open(plan.key(clip, plan.nodes_of("track")[0]))
-    box, time = np.asarray(node["box"][:]), np.asarray(node["time"][:])  # pyright: ignore
+    box, time = node.load("box"), node.load("time")
     folders = [f.absolute() for f in plan.config.clips.folders]
     video = next(Path(clip.video).relative_to(f).as_posix() for f in folders if Path(clip.video).is_relative_to(f))
     first = clip.start or 0

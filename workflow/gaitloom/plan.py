@@ -1,10 +1,11 @@
 """The plan: which nodes every clip should have, and the recipe of each. A pure function of configuration and sheet.
 
-The Snakefile asks the plan for every rule's params; `derive` asks it again and refuses a recipe that is not the planned one.
+The Snakefile asks the plan for every rule's params; `derive` asks it again and refuses a recipe that is not the planned
+one.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ class Plan:
 
     config: Config
     clips: list[Clip]
+    _digests: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, values: dict[str, Any], scan: bool) -> "Plan":
@@ -124,14 +126,15 @@ class Plan:
         """The place of one of a clip's nodes."""
         return NodeKey(clip.subject, clip.name, node)
 
-    def digests_of(self, clip: Clip) -> dict[str, str]:
-        """Node → digest of its recipe, for one clip."""
-        return {n: digest(r) for n, r in self.recipes(clip).items()}
+    def digests_of(self, path: str) -> dict[str, str]:
+        """Node → digest of its recipe, for the clip at `{subject}/{clip}`."""
+        if path not in self._digests:
+            self._digests[path] = {n: digest(r) for n, r in self.recipes(self.clip(path)).items()}
+        return self._digests[path]
 
-    @cached_property
-    def digests(self) -> dict[str, dict[str, str]]:
-        """`{subject}/{clip}` → node → digest of its recipe."""
-        return {path: self.digests_of(clip) for path, clip in self.accepted.items()}
+    def planned(self, key: NodeKey) -> str | None:
+        """The digest of the recipe that a node should have; None where it is not planned."""
+        return self.digests_of(key.clip).get(key.node) if key.clip in self.accepted else None
 
     def recipe(self, key: NodeKey, expected: str) -> Recipe:
         """The recipe of one node, if it is the expected one.
@@ -149,19 +152,18 @@ class Plan:
 
     def index_digest(self, path: str) -> str:
         """What a clip's index depends on: its nodes, and the columns that go through."""
-        clip = self.clip(path)
-        return digest({"nodes": self.digests_of(clip), "attributes": self.clip_attributes(clip)})
+        return digest({"nodes": self.digests_of(path), "attributes": self.clip_attributes(self.clip(path))})
 
     def preview_digest(self, path: str) -> str:
         """What a clip's preview depends on: the nodes it shows, and how."""
-        digests = self.digests_of(self.clip(path))
+        digests = self.digests_of(path)
         shown = {n: digests[n] for n in ("video", *self.shown.values())}
         return digest({"nodes": shown, "preview": self.config.preview.model_dump()})
 
     def report_digest(self) -> str:
         """What the ledger, the QC table and the contact sheet depend on: every row of the sheet and every node."""
-        rows = [(c.path, c.video, c.status, c.reason) for c in self.clips]
-        return digest({"clips": rows, "indexes": [self.index_digest(p) for p in self.accepted]})
+        rows = [(c.path, c.video, c.status, c.reason, self.clip_attributes(c)) for c in self.clips]
+        return digest({"clips": rows, "nodes": [self.digests_of(p) for p in self.accepted]})
 
     @property
     def shown(self) -> dict[str, str]:

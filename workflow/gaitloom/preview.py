@@ -14,7 +14,7 @@ import numpy as np
 from gaitloom.clips import Clip
 from gaitloom.keypoint_formats import WHOLEBODY_23
 from gaitloom.plan import Plan
-from gaitloom.store import Store, frames
+from gaitloom.store import Store
 
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (0, 170, 255), (240, 240, 240)  # RGB: the person's left, right, and neither
 SUBJECT, OTHER, OUTLINE, HEAD = (80, 255, 80), (200, 200, 200), (255, 60, 200), (90, 90, 90)
@@ -27,11 +27,10 @@ class Overlay:
 
     def __init__(self, plan: Plan, store: Store, clip: Clip):
         video = store.open(plan.key(clip, "video"))
-        self.time = np.asarray(video["time"][:])  # pyright: ignore
-        self.pts = np.asarray(video["pts"][:])  # pyright: ignore
-        self.width, self.height = int(video.attrs["width"]), int(video.attrs["height"])  # pyright: ignore
-        self.scale = plan.config.preview.height / self.height
-        self.size = (2 * round(self.width * self.scale / 2), 2 * round(self.height * self.scale / 2))
+        self.time, self.pts = video.load("time"), video.load("pts")
+        width, height = video.attributes["width"], video.attributes["height"]
+        self.scale = plan.config.preview.height / height
+        self.size = (2 * round(width * self.scale / 2), 2 * round(height * self.scale / 2))
         self.caption = clip.path
         self._cover = plan.config.preview.cover_heads
         self._nodes = {
@@ -40,17 +39,16 @@ class Overlay:
             if store.digest(plan.key(clip, node)) is not None
         }
         if "track" in self._nodes:
-            self._track = {n: np.asarray(a[:]) for n, a in self._nodes["track"].arrays()}
+            self._track = {n: self._nodes["track"].load(n) for n in self._nodes["track"].arrays}
         if "keypoints" in self._nodes:
-            names = ("xy_23", "score_23", "valid")
-            self._points = {n: np.asarray(self._nodes["keypoints"][n][:]) for n in names}  # pyright: ignore
+            self._points = {n: self._nodes["keypoints"].load(n) for n in ("xy_23", "valid")}
 
     def draw(self, images: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB frames of the clip in, overlay frames of `size` out."""
         import cv2
 
-        masks = frames(self._nodes["silhouette"]["mask"]) if "silhouette" in self._nodes else None  # pyright: ignore
-        flows = frames(self._nodes["flow"]["flow"]) if "flow" in self._nodes else None  # pyright: ignore
+        masks = self._nodes["silhouette"].frames("mask") if "silhouette" in self._nodes else None
+        flows = self._nodes["flow"].frames("flow") if "flow" in self._nodes else None
         for t, image in enumerate(images):
             canvas = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
             if self._cover:
@@ -63,7 +61,9 @@ class Overlay:
                 self._flow_corner(canvas, next(flows), t)
             label = f"{self.caption}  frame {t}  {self.time[t]:.2f} s"
             for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-                cv2.putText(canvas, label, (8, self.size[1] - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, width, cv2.LINE_AA)
+                cv2.putText(
+                    canvas, label, (8, self.size[1] - 10), cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, width, cv2.LINE_AA
+                )
             yield canvas
 
     def _outline(self, canvas: np.ndarray, mask: np.ndarray) -> None:
@@ -83,7 +83,9 @@ class Overlay:
 
     def _others(self, t: int) -> np.ndarray:
         here = self._track["person_frame"] == t
-        return self._track["person_box"][here & (self._track["person_id"] != self._nodes["track"].attrs["subject_id"])]
+        return self._track["person_box"][
+            here & (self._track["person_id"] != self._nodes["track"].attributes["subject_id"])
+        ]
 
     def _rectangle(self, canvas: np.ndarray, box: np.ndarray, colour: tuple, width: int) -> None:
         import cv2
@@ -178,7 +180,9 @@ def contact_sheet(plan: Plan, target: Path, rows: int = 40) -> None:
         return
     if len(pictures) > rows:
         middles = [np.hsplit(p, STILLS)[STILLS // 2] if p.shape[1] % STILLS == 0 else p for p in pictures]
-        small = [cv2.resize(m, (round(90 * m.shape[1] / m.shape[0]), 90), interpolation=cv2.INTER_AREA) for m in middles]
+        small = [
+            cv2.resize(m, (round(90 * m.shape[1] / m.shape[0]), 90), interpolation=cv2.INTER_AREA) for m in middles
+        ]
         across = int(np.ceil(np.sqrt(len(small))))
         pictures = [_row(small[i : i + across]) for i in range(0, len(small), across)]
     _write_png(target, _stack(pictures)[..., ::-1])

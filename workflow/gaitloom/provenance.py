@@ -59,7 +59,9 @@ def commit() -> dict[str, Any]:
         return {}
 
 
-def run_record(recipe_digest: str, packages: Iterable[str], device: str, started: str, finished: str, frames: int) -> dict:
+def run_record(
+    recipe_digest: str, packages: Iterable[str], device: str, started: str, finished: str, frames: int
+) -> dict:
     """Facts of one derivation: kept beside the store, never in it, since they differ from run to run."""
     return {
         "recipe_digest": recipe_digest,

@@ -1,5 +1,6 @@
 """Quality control: a few figures a clip that tell whether it is worth analysing. They travel in the clip's group."""
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from gaitloom.clips import Clip
 from gaitloom.config import modality_of
 from gaitloom.keypoint_formats import WHOLEBODY_23
 from gaitloom.plan import Plan
-from gaitloom.store import Store
+from gaitloom.store import Node, Store
 
 COLUMNS = {
     "frames": "frames on the time axis",
@@ -31,15 +32,15 @@ def quality(plan: Plan, store: Store, clip: Clip, nodes: dict[str, str]) -> dict
     shown = plan.shown
     if "video" in nodes:
         node = store.open(plan.key(clip, "video"))
-        time, (rate, per) = node["time"][:], map(int, str(node.attrs["fps"]).split("/"))  # pyright: ignore
-        row |= {"frames": len(time), "seconds": round(float(time[-1]), 3), "fps": round(rate / per, 4)}  # pyright: ignore
+        time, rate = node.load("time"), Fraction(node.attributes["fps"])
+        row |= {"frames": len(time), "seconds": round(float(time[-1]), 3), "fps": round(float(rate), 4)}
     track, keypoints = (_node(shown, nodes, modality) for modality in ("track", "keypoints"))
     if track:
         row |= _tracking(store.open(plan.key(clip, track)))
     if track and keypoints and "video" in nodes:
-        size = store.open(plan.key(clip, "video")).attrs
-        box = np.asarray(store.open(plan.key(clip, track))["box"][:])  # pyright: ignore
-        row |= _posing(store.open(plan.key(clip, keypoints)), box, int(size["width"]), int(size["height"]))  # pyright: ignore
+        picture = store.open(plan.key(clip, "video")).attributes
+        box = store.open(plan.key(clip, track)).load("box")
+        row |= _posing(store.open(plan.key(clip, keypoints)), box, picture["width"], picture["height"])
     return row
 
 
@@ -49,25 +50,25 @@ def _node(shown: dict[str, str], nodes: dict[str, str], modality: str) -> str | 
     return chosen if chosen in nodes else next((n for n in nodes if modality_of(n) == modality), None)
 
 
-def _tracking(node: Any) -> dict[str, Any]:
-    valid, people = node["valid"][:], node["person_id"][:]
+def _tracking(node: Node) -> dict[str, Any]:
+    valid, people = node.load("valid"), node.load("person_id")
     seen = np.flatnonzero(valid)
     gaps = int((np.diff(seen) > 1).sum())
-    others = people[people != node.attrs["subject_id"]]
+    others = people[people != node.attributes["subject_id"]]
     often = np.unique(others, return_counts=True)[1] >= 0.1 * len(valid)
     return {"tracked": round(float(valid.mean()), 4), "gaps": gaps, "bystanders": int(often.sum())}
 
 
-def _posing(node: Any, box: np.ndarray, width: int, height: int) -> dict[str, Any]:
-    xy, valid, time = node["xy_23"][:], node["valid"][:], node["time"][:]
+def _posing(node: Node, box: np.ndarray, width: int, height: int) -> dict[str, Any]:
+    xy, valid, time = (node.load(name) for name in ("xy_23", "valid", "time"))
     body = xy[:, BODY]
     inside = ((body >= 0) & (body <= (width - 1, height - 1))).all(axis=(1, 2)) & valid
     off_border = ((box[:, :2] > 1).all(axis=1)) & (box[:, 2] < width - 2) & (box[:, 3] < height - 1)
-    sharp = node["sharpness"][:]
+    sharp = node.load("sharpness")
     return {
         "whole_body": round(float((inside & off_border).mean()), 4),
         "gait_cycles": gait_cycles(xy, valid, time, box[:, 3] - box[:, 1]),
-        "swaps": int(node["swap"][:].sum()),
+        "swaps": int(node.load("swap").sum()),
         "sharpness": round(float(np.nanmedian(sharp)), 1) if np.isfinite(sharp).any() else None,
     }
 
@@ -75,8 +76,8 @@ def _posing(node: Any, box: np.ndarray, width: int, height: int) -> dict[str, An
 def gait_cycles(xy: np.ndarray, valid: np.ndarray, time: np.ndarray, height: np.ndarray) -> int:
     """Full gait cycles seen: half the intervals between successive widest openings of the ankles.
 
-    `xy` (T, 23, 2) pixels, `valid` (T,), `time` (T,) s, `height` (T,) pixels. The ankles' distance, in heights, opens once
-    a step; openings are peaks at least 0.25 s apart that stand out by 0.05 heights (0.3 s is a fast child's step).
+    `xy` (T, 23, 2) pixels, `valid` (T,), `time` (T,) s, `height` (T,) pixels. The ankles' distance, in heights, opens
+    once a step; openings are peaks at least 0.25 s apart that stand out by 0.05 heights.
     """
     from scipy.signal import find_peaks
 
@@ -86,6 +87,8 @@ def gait_cycles(xy: np.ndarray, valid: np.ndarray, time: np.ndarray, height: np.
     opening = np.linalg.norm(xy[valid, left] - xy[valid, right], axis=1) / np.nanmedian(height[valid])
     rate = (valid.sum() - 1) / (time[valid][-1] - time[valid][0])
     width = max(1, round(0.1 * rate))
-    smooth = np.convolve(np.pad(opening, width // 2, mode="edge"), np.ones(width) / width, "same")[width // 2 :][: len(opening)]
+    smooth = np.convolve(np.pad(opening, width // 2, mode="edge"), np.ones(width) / width, "same")[width // 2 :][
+        : len(opening)
+    ]
     peaks, _ = find_peaks(smooth, distance=max(1, round(0.25 * rate)), prominence=0.05)
     return max(0, len(peaks) - 1) // 2

@@ -1,7 +1,7 @@
 """Between Snakemake's records and the store: the guard at the start of a run, and the way back where they disagree.
 
-Snakemake reruns a job when its recorded param (the recipe's digest) changes. Where its records are gone, a changed recipe
-would go unnoticed, so a run refuses to begin beside a store that its records do not belong to.
+Snakemake reruns a job when its recorded param (the recipe's digest) changes. Where its records are gone, a changed
+recipe would go unnoticed, so a run refuses to begin beside a store that its records do not belong to.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def begin(values: dict[str, Any], workflow: Any) -> Plan:
 
 
 def _hold(results: Path) -> None:
-    """Hold the lock that tells `unlock` that a run is alive; where another run holds it, Snakemake's own lock decides."""
+    """Hold the lock that tells `unlock` that a run is alive; where another holds it, Snakemake's own lock decides."""
     file = (results / ".run.lock").open("w")
     with contextlib.suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,8 +86,8 @@ def reconcile(config_file: Path, prune: bool) -> None:
         plan = Plan.load(settings.load(config_file).model_dump(mode="json"), scan=True)
         store = Store(results)
         kept = 0
-        for key in store.keys():
-            planned = plan.digests.get(key.clip, {}).get(key.node)
+        for key in store.list():
+            planned = plan.planned(key)
             if planned is None and not prune:
                 say(f"{key} is not planned any more; `gaitloom reconcile --prune` removes it")
             elif planned is None or store.digest(key) != planned:

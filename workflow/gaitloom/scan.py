@@ -55,7 +55,9 @@ def _videos(config: Config) -> dict[str, Video]:
     fresh: list[tuple[Path, str, os.stat_result]] = []
     for folder in config.clips.folders:
         if not folder.is_dir():
-            raise GaitloomError(f"The input folder {folder} does not exist; correct clips.folders in the configuration.")
+            raise GaitloomError(
+                f"The input folder {folder} does not exist; correct clips.folders in the configuration."
+            )
         for file in _files(folder, config.clips.extensions):
             path, stat = str(file.absolute()), file.stat()
             seen = known.get(path)
@@ -110,7 +112,11 @@ def _name(config: Config, videos: dict[str, Video]) -> list[Clip]:
         elif clip.status == EXCLUDED:
             clips.append(clip)
         else:
-            clips.append(replace(clip, status=REJECTED, reason=f"the sheet names {clip.video}, which is in none of the input folders"))
+            clips.append(
+                replace(
+                    clip, status=REJECTED, reason=f"the sheet names {clip.video}, which is in none of the input folders"
+                )
+            )
     for path, video in videos.items():
         named = sheets.from_name(video.name, config.clips.pattern) or {}
         for clip in rows.get(path, [Clip(subject="")]):
@@ -152,15 +158,21 @@ def _check(clips: list[Clip], incumbents: dict[str, Clip]) -> list[Clip]:
     checked: list[Clip] = []
     for clip in sorted(clips, key=seniority):
         if clip.status == OK:
-            rival = taken.get(clip.path.casefold())
             twin = next((c for c in contents.get(clip.sha256, []) if c.overlaps(clip)), None)
+            rival = taken.get(clip.path.casefold())
+            reason = ""
             if twin:
-                clip = replace(clip, status=REJECTED, reason=f"it has the same content as {twin.video} ({twin.path}); remove one, or give them segments that do not overlap")
+                reason = (
+                    f"it has the same content as {twin.video} ({twin.path}); remove one, or give them segments apart"
+                )
             elif rival:
-                clip = replace(clip, status=REJECTED, reason=f"its name {clip.path} is taken by {rival.video}; rename one, or tell them apart in the clip sheet")
+                reason = (
+                    f"its name {clip.path} is taken by {rival.video}; rename it, or tell them apart in the clip sheet"
+                )
             else:
                 taken[clip.path.casefold()] = clip
                 contents.setdefault(clip.sha256, []).append(clip)
+            clip = replace(clip, status=REJECTED, reason=reason) if reason else clip
         checked.append(clip)
     return checked
 

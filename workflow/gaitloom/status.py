@@ -39,8 +39,13 @@ def ledger(plan: Plan) -> list[Row]:
             rows.append(Row(name, "", clip.status, clip.reason))
     planned = set(plan.accepted)
     rows += [
-        Row(key.clip, key.node, "unplanned", "in the store, but not in the plan any more; `gaitloom reconcile --prune` removes it")
-        for key in store.keys()
+        Row(
+            key.clip,
+            key.node,
+            "unplanned",
+            "in the store, but not in the plan any more; `gaitloom reconcile --prune` removes it",
+        )
+        for key in store.list()
         if key.clip not in planned or key.node not in plan.nodes
     ]
     return rows
@@ -49,7 +54,7 @@ def ledger(plan: Plan) -> list[Row]:
 def _nodes(plan: Plan, store: Store, clip: Clip) -> Iterator[Row]:
     state: dict[str, str] = {}
     recipes = plan.recipes(clip)
-    for node, planned in plan.digests_of(clip).items():
+    for node, planned in plan.digests_of(clip.path).items():
         key = plan.key(clip, node)
         stored = store.attributes(key)
         waits = [n for n in plan.reads[node].values() if state[n] != "done"]
@@ -82,7 +87,9 @@ def status(plan: Plan, tsv: bool, write: bool) -> None:
     rows = ledger(plan)
     if write:
         results = plan.config.results
-        write_if_changed(results / "ledger.tsv", _tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows]))
+        write_if_changed(
+            results / "ledger.tsv", _tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows])
+        )
         _write_qc(plan)
         from gaitloom.preview import contact_sheet
 

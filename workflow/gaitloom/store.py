@@ -55,7 +55,7 @@ class Store:
         """The digest of the recipe that made the node, None where there is none."""
         return (self.attributes(key) or {}).get("recipe_digest")
 
-    def open(self, key: NodeKey) -> zarr.Group:
+    def open(self, key: NodeKey) -> "Node":
         """Open a node for reading.
 
         Raises:
@@ -63,13 +63,11 @@ class Store:
         """
         if not (self.path(key) / METADATA).is_file():
             raise GaitloomError(f"{key} is not in {self.root}; run snakemake to make it.")
-        return zarr.open_group(self.path(key), mode="r", zarr_format=3)
+        return Node(zarr.open_group(self.path(key), mode="r", zarr_format=3))
 
-    def keys(self) -> list[NodeKey]:
+    def list(self) -> list[NodeKey]:
         """Every folder that stands where a node belongs, sorted."""
-        return sorted(
-            NodeKey(*path.relative_to(self.root).parts) for path in self.root.glob("*/*/*") if path.is_dir()
-        )
+        return sorted(NodeKey(*path.relative_to(self.root).parts) for path in self.root.glob("*/*/*") if path.is_dir())
 
     def stage(self, key: NodeKey) -> "Staged":
         """Begin a node. Leftovers of dead processes that tried the same node are removed."""
@@ -141,6 +139,24 @@ class Store:
             shutil.rmtree(aside)
 
 
+class Node:
+    """A node opened for reading."""
+
+    def __init__(self, group: zarr.Group):
+        self.attributes: dict[str, Any] = dict(group.attrs)
+        self.arrays: dict[str, zarr.Array] = dict(sorted(group.arrays()))
+
+    def load(self, name: str) -> np.ndarray:
+        """A whole array, in memory."""
+        return np.asarray(self.arrays[name][...])
+
+    def frames(self, name: str) -> Iterator[np.ndarray]:
+        """The frames of a (T, ...) array in order, read a shard at a time."""
+        array = self.arrays[name]
+        for first in range(0, array.shape[0], SHARD):
+            yield from np.asarray(array[first : first + SHARD])
+
+
 class Staged:
     """A node in the making, outside the store until `publish`."""
 
@@ -165,7 +181,9 @@ class Staged:
         )
         array[...] = data
 
-    def stream(self, name: str, shape: Sequence[int], dtype: Any, dims: Sequence[str], **attributes: Any) -> "FrameStream":
+    def stream(
+        self, name: str, shape: Sequence[int], dtype: Any, dims: Sequence[str], **attributes: Any
+    ) -> "FrameStream":
         """An array of `shape` (T, ...) that is filled frame by frame; see `FrameStream`."""
         dtype = np.dtype(dtype)
         array = self._group.create_array(
@@ -279,10 +297,9 @@ class FrameStream:
         self._writer.shutdown(cancel_futures=True)
 
 
-def frames(array: zarr.Array) -> Iterator[np.ndarray]:
-    """The frames of a streamed array in order, read a shard at a time."""
-    for first in range(0, array.shape[0], SHARD):
-        yield from np.asarray(array[first : first + SHARD])
+def dimensions(array: zarr.Array) -> tuple[str, ...]:
+    """The names of an array's dimensions."""
+    return tuple(str(name) for name in getattr(array.metadata, "dimension_names", None) or ())
 
 
 def seal_of(document: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,8 +41,8 @@ class _Track:
 
 
 def associate(people: Sequence[People], time: np.ndarray, lost_after: float = 1.0) -> list[np.ndarray]:
-    """Give everyone an identity, frame by frame: boxes are matched to where each track is expected (constant velocity) by
-    the assignment of least total distance, in units of the person's height. A track unseen for `lost_after` seconds ends.
+    """Give everyone an identity, frame by frame: boxes are matched to where each track is expected (constant velocity)
+    by the assignment of least total distance, in the person's heights. A track unseen for `lost_after` seconds ends.
 
     Returns one (N,) int32 array a frame, in the order of its people.
     """
@@ -55,7 +56,9 @@ def associate(people: Sequence[People], time: np.ndarray, lost_after: float = 1.
         found = np.full(len(seen.box), -1, np.int32)
         if tracks and len(seen.box):
             cost = _distance(np.array([t.at(when) for t in tracks]), seen.box)
-            reach = np.array([0.35 + 0.5 * (when - t.when) for t in tracks])  # heights; a longer absence, a wider search
+            reach = np.array(
+                [0.35 + 0.5 * (when - t.when) for t in tracks]
+            )  # heights; a longer absence, a wider search
             for row, column in zip(*linear_sum_assignment(np.minimum(cost, 10)), strict=True):
                 if cost[row, column] <= reach[row]:
                     tracks[row].update(seen.box[column], when)
@@ -106,9 +109,7 @@ def subject(
                 return int(names[int(overlap.argmax())])
         return None
     paths = trajectories(people, identities)
-    scores = {
-        name: (round(walked(boxes, time[frames]), 2), len(frames)) for name, (frames, boxes, _) in paths.items()
-    }
+    scores = {name: (round(walked(boxes, time[frames]), 2), len(frames)) for name, (frames, boxes, _) in paths.items()}
     return max(scores, key=lambda name: (*scores[name], -name), default=None)
 
 
@@ -130,7 +131,7 @@ def bridge(box: np.ndarray, time: np.ndarray, longest: float) -> np.ndarray:
     """Fill gaps of at most `longest` seconds between two seen boxes (T, 4; NaN where unseen) on a straight line."""
     filled = box.copy()
     seen = np.flatnonzero(np.isfinite(box[:, 0]))
-    for before, after in zip(seen[:-1], seen[1:], strict=True):
+    for before, after in pairwise(seen):
         if after - before > 1 and time[after] - time[before] <= longest:
             share = ((time[before + 1 : after] - time[before]) / (time[after] - time[before]))[:, None]
             filled[before + 1 : after] = box[before] * (1 - share) + box[after] * share

@@ -12,7 +12,7 @@ from gaitloom.clips import NodeKey
 from gaitloom.plan import Plan
 from gaitloom.progress import say, track
 from gaitloom.provenance import digest
-from gaitloom.store import METADATA, SNAKEMAKE_STAMP, Store, file_sha256, seal_of
+from gaitloom.store import METADATA, SNAKEMAKE_STAMP, Store, dimensions, file_sha256, seal_of
 
 
 def faults(store: Store, key: NodeKey) -> list[str]:
@@ -50,12 +50,12 @@ def _schema(store: Store, key: NodeKey, attributes: dict[str, Any]) -> Iterator[
     """Arrays that are missing, extra or shaped otherwise than their modality and the clip's time axis say."""
     node = store.open(key)
     expected = modalities.find(attributes["modality"]).ARRAYS
-    arrays = dict(node.arrays())
+    arrays = node.arrays
     for name in sorted(set(expected) ^ set(arrays)):
         yield f"{'lacks' if name in expected else 'has an unknown'} array {name}"
-    length = len(arrays["time"]) if "time" in arrays else -1
-    for name, array in sorted(arrays.items()):
-        dims = tuple(array.metadata.dimension_names or ())  # pyright: ignore
+    length = arrays["time"].shape[0] if "time" in arrays else -1
+    for name, array in arrays.items():
+        dims = dimensions(array)
         if name in expected and dims != expected[name]:
             yield f"array {name} has the dimensions {dims}, not {expected[name]}"
         if dims[:1] == ("time",) and array.shape[0] != length:
@@ -63,7 +63,7 @@ def _schema(store: Store, key: NodeKey, attributes: dict[str, Any]) -> Iterator[
     video = NodeKey(key.subject, key.name, "video")
     if key.node != "video" and store.attributes(video) is None:
         yield "stands without its clip's video node"
-    elif key.node != "video" and not np.array_equal(arrays["time"][:], store.open(video)["time"][:]):  # pyright: ignore
+    elif key.node != "video" and not np.array_equal(node.load("time"), store.open(video).load("time")):
         yield "has another time axis than its clip's video node"
 
 
@@ -87,10 +87,10 @@ def main(plan: Plan, drop: bool) -> int:
     """Check everything; print each fault; with `drop`, remove what is bad. Returns the exit code."""
     store = Store(plan.config.results)
     bad: list[tuple[NodeKey, list[str]]] = []
-    keys = store.keys()
+    keys = store.list()
     for key in track(keys, "verifying nodes"):
         found = faults(store, key)
-        planned = plan.digests.get(key.clip, {}).get(key.node)
+        planned = plan.planned(key)
         if not found and planned is not None and store.digest(key) != planned:
             found = ["is stale: the plan has another recipe for it"]
         if found:

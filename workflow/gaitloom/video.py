@@ -1,7 +1,7 @@
 """Decoding: every frame of a clip with its real time stamp, upright, as 8-bit RGB or grey.
 
-The one place that imports PyAV. Frames are never dropped or invented: a clip's time stamps are fixed once, by the `video`
-node, and every later pass must meet exactly those.
+The one place that imports PyAV. Frames are never dropped or invented: a clip's time stamps are fixed once, by the
+`video` node, and every later pass must meet exactly those.
 """
 
 import queue
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import av
+import av.container
 import av.error
 import numpy as np
 
@@ -110,7 +111,9 @@ def _whole(stream: av.VideoStream, count: int, end: int | None) -> None:
     if end is not None:
         raise GaitloomError(f"has only {count} frames, but its segment ends at {end}; correct the clip sheet")
     if stream.frames and count < stream.frames:
-        raise GaitloomError(f"is cut off: its header promises {stream.frames} frames and {count} are there; copy it again")
+        raise GaitloomError(
+            f"is cut off: its header promises {stream.frames} frames and {count} are there; copy it again"
+        )
 
 
 def clip_frames(path: Path, pts: Sequence[int], start: int) -> Iterator[Frame]:
@@ -150,7 +153,7 @@ def _again(path: Path, pts: Sequence[int], start: int) -> Iterator[Frame]:
 
 
 def ahead(items: Iterable[T], depth: int = AHEAD) -> Iterator[T]:
-    """Run an iterator in a thread, at most `depth` items ahead; its errors are raised where the item would have come."""
+    """Run an iterator in a thread, at most `depth` items ahead; its errors are raised in the item's place."""
     ready: queue.Queue = queue.Queue(depth)
     stop = threading.Event()
     end = object()

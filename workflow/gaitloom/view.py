@@ -48,7 +48,7 @@ def _clip(plan: Plan, path: str) -> Tree:
             tree.add(f"{node}: not made yet")
             continue
         branch = tree.add(f"[bold]{node}[/bold]  {_making(attributes)}")
-        for name, array in sorted(store.open(key).arrays()):
+        for name, array in store.open(key).arrays.items():
             units = array.attrs.get("units", "")
             size = "x".join(map(str, array.shape))
             branch.add(f"{name}  {size} {array.dtype} {units}  [dim]{array.attrs.get('long_name', '')}[/dim]")

@@ -1,5 +1,5 @@
 # What every rule shares: the plan, and how rules ask it. The plan scans the input folders in the main process only;
-# jobs read the sheet that it resolved.
+# jobs read the sheet that it resolved. One rule a node, so that node, rule, log folder and profile key share a name.
 import sys
 from pathlib import Path
 
@@ -14,9 +14,11 @@ pathvars:
     results=PLAN.config.results.as_posix(),
 
 
-GAITLOOM = f"PYTHONPATH={workflow.basedir}/workflow {sys.executable} -m gaitloom"
+# Under --sdm conda a rule's own Python is on the PATH; else it is the one that runs Snakemake.
+PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
+GAITLOOM = f"PYTHONPATH={workflow.basedir}/workflow {PYTHON} -m gaitloom"
 DERIVE = (
-    f"{GAITLOOM} derive {{wildcards.subject}}/{{wildcards.clip}}/{{wildcards.node}}"
+    f"{GAITLOOM} derive {{wildcards.subject}}/{{wildcards.clip}}/{{params.node}}"
     f" --recipe {{params.recipe}} --config {PLAN.path} 2> {{log}}"
 )
 
@@ -24,25 +26,23 @@ DERIVE = (
 wildcard_constraints:
     subject=r"[\w.-]+",
     clip=r"[\w.-]+",
-    node=r"\w+",
-
-
-def nodes(modality):
-    """Regular expression of the configured nodes of one modality."""
-    return "|".join(PLAN.nodes_of(modality)) or "$^"
 
 
 def source(wildcards):
-    """The clip's video. Its content is in the recipe, so its time stamp means nothing."""
+    """The clip's video. Every node decodes it; its content is in their recipes, so its time stamp means nothing."""
     return ancient(PLAN.accepted[f"{wildcards.subject}/{wildcards.clip}"].video)
 
 
-def reads(wildcards):
+def reads(node):
     """The nodes that this one reads. Their recipes are in its own, so their time stamps mean nothing."""
-    folder = f"{PLAN.config.results.as_posix()}/store.zarr/{wildcards.subject}/{wildcards.clip}"
-    return [ancient(f"{folder}/{n}") for n in PLAN.reads[wildcards.node].values()]
+    return [
+        ancient(f"<results>/store.zarr/{{subject}}/{{clip}}/{name}")
+        for name in PLAN.reads[node].values()
+    ]
 
 
-def recipe(wildcards):
-    """The digest of the node's recipe: the one truth about what is up to date."""
-    return PLAN.digests[f"{wildcards.subject}/{wildcards.clip}"][wildcards.node]
+def recipe(node):
+    """The digest of the node's recipe for a clip: the one truth about what is up to date."""
+    return lambda wildcards: PLAN.digests_of(f"{wildcards.subject}/{wildcards.clip}")[
+        node
+    ]

@@ -1,18 +1,20 @@
 # flow: how every pixel of the subject's region moves to the next frame.
 
+for node in PLAN.nodes_of("flow"):
 
-rule flow:
-    input:
-        source,
-        reads,
-    output:
-        directory("<results>/store.zarr/{subject}/{clip}/{node}"),
-    log:
-        "<results>/logs/{node}/{subject}/{clip}.log",
-    params:
-        recipe=recipe,
-    wildcard_constraints:
-        node=nodes("flow"),
-    threads: 1
-    shell:
-        DERIVE
+    rule:
+        name:
+            node
+        input:
+            reads(node),
+        output:
+            directory(f"<results>/store.zarr/{{subject}}/{{clip}}/{node}"),
+        log:
+            f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
+        params:
+            node=node,
+            recipe=recipe(node),
+        conda:
+            "../../envs/core.yaml"
+        shell:
+            DERIVE

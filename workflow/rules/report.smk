@@ -3,8 +3,7 @@
 
 rule preview:
     input:
-        source,
-        index="<results>/store.zarr/{subject}/{clip}/zarr.json",
+        ancient("<results>/store.zarr/{subject}/{clip}/zarr.json"),
     output:
         video="<results>/preview/{subject}/{clip}.mp4",
         strip="<results>/preview/{subject}/{clip}.png",
@@ -14,6 +13,8 @@ rule preview:
         digest=lambda wildcards: PLAN.preview_digest(
             f"{wildcards.subject}/{wildcards.clip}"
         ),
+    conda:
+        "../../envs/core.yaml"
     shell:
         f"{GAITLOOM} preview {{wildcards.subject}}/{{wildcards.clip}} --config {PLAN.path} 2> {{log}}"
 
@@ -34,6 +35,8 @@ rule report:
         "<results>/logs/report.log",
     params:
         digest=PLAN.report_digest(),
+    conda:
+        "../../envs/core.yaml"
     shell:
         f"({REPORT}) > {{log}} 2>&1"
 

@@ -1,18 +1,20 @@
 # silhouette: the subject's pixels in every frame.
 
+for node in PLAN.nodes_of("silhouette"):
 
-rule silhouette:
-    input:
-        source,
-        reads,
-    output:
-        directory("<results>/store.zarr/{subject}/{clip}/{node}"),
-    log:
-        "<results>/logs/{node}/{subject}/{clip}.log",
-    params:
-        recipe=recipe,
-    wildcard_constraints:
-        node=nodes("silhouette"),
-    threads: 1
-    shell:
-        DERIVE
+    rule:
+        name:
+            node
+        input:
+            reads(node),
+        output:
+            directory(f"<results>/store.zarr/{{subject}}/{{clip}}/{node}"),
+        log:
+            f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
+        params:
+            node=node,
+            recipe=recipe(node),
+        conda:
+            "../../envs/core.yaml"
+        shell:
+            DERIVE

@@ -3,10 +3,7 @@
 
 rule index:
     input:
-        lambda wildcards: [
-            f"<results>/store.zarr/{wildcards.subject}/{wildcards.clip}/{node}"
-            for node in PLAN.nodes
-        ],
+        expand("<results>/store.zarr/{{subject}}/{{clip}}/{node}", node=PLAN.nodes),
     output:
         "<results>/store.zarr/{subject}/{clip}/zarr.json",
     log:
@@ -15,5 +12,7 @@ rule index:
         digest=lambda wildcards: PLAN.index_digest(
             f"{wildcards.subject}/{wildcards.clip}"
         ),
+    conda:
+        "../../envs/core.yaml"
     shell:
         f"{GAITLOOM} index {{wildcards.subject}}/{{wildcards.clip}} --config {PLAN.path} 2> {{log}}"

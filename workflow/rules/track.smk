@@ -1,18 +1,20 @@
 # track: find people, link them over time, choose the subject.
 
+for node in PLAN.nodes_of("track"):
 
-rule track:
-    input:
-        source,
-        reads,
-    output:
-        directory("<results>/store.zarr/{subject}/{clip}/{node}"),
-    log:
-        "<results>/logs/{node}/{subject}/{clip}.log",
-    params:
-        recipe=recipe,
-    wildcard_constraints:
-        node=nodes("track"),
-    threads: 1
-    shell:
-        DERIVE
+    rule:
+        name:
+            node
+        input:
+            reads(node),
+        output:
+            directory(f"<results>/store.zarr/{{subject}}/{{clip}}/{node}"),
+        log:
+            f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
+        params:
+            node=node,
+            recipe=recipe(node),
+        conda:
+            "../../envs/core.yaml"
+        shell:
+            DERIVE

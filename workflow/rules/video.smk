@@ -5,12 +5,13 @@ rule video:
     input:
         source,
     output:
-        directory("<results>/store.zarr/{subject}/{clip}/{node}"),
+        directory("<results>/store.zarr/{subject}/{clip}/video"),
     log:
-        "<results>/logs/{node}/{subject}/{clip}.log",
+        "<results>/logs/video/{subject}/{clip}.log",
     params:
-        recipe=recipe,
-    wildcard_constraints:
-        node=nodes("video"),
+        node="video",
+        recipe=recipe("video"),
+    conda:
+        "../../envs/core.yaml"
     shell:
         DERIVE

@@ -39,7 +39,8 @@ class Weight:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
         if found != self.sha256:
             raise GaitloomError(
-                f"The weights {file} have SHA-256 {found}, not {self.sha256}; run `make env` to reinstall the pinned {self.package}."
+                f"The weights {file} have SHA-256 {found}, not {self.sha256}; "
+                f"run `make env` to reinstall the pinned {self.package}."
             )
         return file
 
@@ -68,7 +69,5 @@ def find(modality: str, name: str) -> ModuleType:
     folder = Path(__file__).parent / modality
     names = sorted(p.stem for p in folder.glob("*.py") if not p.stem.startswith("_"))
     if name not in names:
-        raise GaitloomError(
-            f"{modality} has no backend named '{name}'; choose one of: {', '.join(names) or 'none'}."
-        )
+        raise GaitloomError(f"{modality} has no backend named '{name}'; choose one of: {', '.join(names) or 'none'}.")
     return importlib.import_module(f"gaitloom.backends.{modality}.{name}")

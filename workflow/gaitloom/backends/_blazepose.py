@@ -1,7 +1,7 @@
 """BlazePose's two models as plain functions, through mediapipe's own graphs: find people, and pose one person.
 
-mediapipe's `Pose` follows one person that it chose itself. These graphs give control of the region instead, so that every
-frame depends on that frame and the tracked box alone, and nobody else in the picture can take over.
+mediapipe's `Pose` follows one person that it chose itself. These graphs give control of the region instead, so that
+every frame depends on that frame and the tracked box alone, and nobody else in the picture can take over.
 Model: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2020.
 """
 
@@ -71,15 +71,16 @@ def _graph(text: str, outputs: list[str], side: dict[str, Any] | None = None) ->
         from mediapipe.framework import calculator_pb2
         from mediapipe.python.solution_base import SolutionBase
 
-        config = text_format.Parse(text, calculator_pb2.CalculatorGraphConfig())
+        config = text_format.Parse(text, calculator_pb2.CalculatorGraphConfig())  # pyright: ignore[reportAttributeAccessIssue]
         return SolutionBase(graph_config=config, side_inputs=side, outputs=outputs)
 
 
 def _roi(centre: tuple[float, float], side: float, width: int, height: int) -> Any:
     from mediapipe.framework.formats import rect_pb2
 
-    x, y = centre
-    return rect_pb2.NormalizedRect(x_center=x / width, y_center=y / height, width=side / width, height=side / height)
+    return rect_pb2.NormalizedRect(  # pyright: ignore[reportAttributeAccessIssue]
+        x_center=centre[0] / width, y_center=centre[1] / height, width=side / width, height=side / height
+    )
 
 
 class Finder:
@@ -91,8 +92,8 @@ class Finder:
             self(_BLANK)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """(N, 4) float: hip x, y, circle radius (pixels), score, of every person found in a (H, W, 3) uint8 RGB image,
-        the most certain first."""
+        """Everyone in a (H, W, 3) uint8 RGB image, the most certain first: (N, 4) float64 of hip x, y, radius of the
+        circle around the body (pixels), and score."""
         height, width = image.shape[:2]
         found = []
         for person in self._find.process(image).detections or []:
@@ -116,16 +117,14 @@ class Poser:
     ) -> tuple[np.ndarray, np.ndarray | None] | None:
         """Pose the person in an upright square of a (H, W, 3) uint8 RGB image; the square may reach beyond the image.
 
-        `centre` and `side` in pixels. Returns the landmarks (33, 3) float32 as x, y in pixels and visibility, and the mask
-        (H, W) float32 in 0..1 if asked for; None where the model sees no person.
+        `centre` and `side` in pixels. Returns the landmarks (33, 3) float32 as x, y in pixels and visibility, and the
+        mask (H, W) float32 in 0..1 if asked for; None where the model sees no person.
         """
         height, width = image.shape[:2]
         result = self._pose.process({"image": image, "roi": _roi(centre, side, width, height)})
         if not result.landmarks:
             return None
-        points = np.array(
-            [(p.x * width, p.y * height, p.visibility) for p in result.landmarks.landmark], np.float32
-        )
+        points = np.array([(p.x * width, p.y * height, p.visibility) for p in result.landmarks.landmark], np.float32)
         return points, (result.segmentation_mask if self._mask else None)
 
 

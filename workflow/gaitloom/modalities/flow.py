@@ -33,11 +33,11 @@ class Options(Strict):
 def derive(job: "Job") -> dict[str, Any]:
     """Flow from frame t to t + 1 on one region that stays where it is (a moving crop would not be image motion).
 
-    A backend's `flows(pairs)` takes (a, b) pairs of grey frames (h, w) uint8 and gives (h, w, 2) float32 displacements in
-    pixels of the scaled region for each. The last frame has none and is invalid.
+    A backend's `flows(pairs)` takes (a, b) pairs of grey frames (h, w) uint8 and gives (h, w, 2) float32 displacements
+    in pixels of the scaled region for each. The last frame has none and is invalid.
     """
     width, height = job.size
-    box = np.asarray(job.read("track")["box"][:])  # pyright: ignore[reportIndexIssue]
+    box = job.read("track").load("box")
     region = region_of(box, width, height, job.options)
     shape = scaled(region, job.options.longest_side)
     stream = job.staged.stream(
@@ -62,7 +62,7 @@ def derive(job: "Job") -> dict[str, Any]:
     x0, y0, x1, y1 = region
     return {
         "region": [x0, y0, x1, y1],
-        "region_comment": "x0, y0, x1, y1 in full-frame pixels; full = region[:2] + (column, row) * region_size / (w, h)",
+        "region_comment": "x0, y0, x1, y1 in full-frame pixels; x = x0 + (column + 0.5) / scale[0] - 0.5, y likewise",
         "scale": [shape[1] / (x1 - x0), shape[0] / (y1 - y0)],
     }
 
@@ -86,7 +86,9 @@ def scaled(region: tuple[int, int, int, int], longest: int | None) -> tuple[int,
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _pairs(job: "Job", region: tuple[int, int, int, int], shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _pairs(
+    job: "Job", region: tuple[int, int, int, int], shape: tuple[int, int]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     import cv2
 
     x0, y0, x1, y1 = region

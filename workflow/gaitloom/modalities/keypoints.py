@@ -31,13 +31,13 @@ class Options(Strict):
 def derive(job: "Job") -> dict[str, Any]:
     """Pose the subject wherever the track has a box, also a bridged one.
 
-    A backend has `format` (a `KeypointFormat`), `score_kind`, and `points(people)`, which takes (image (H, W, 3) uint8 RGB,
-    box (4,) float xyxy) pairs and gives (K, 3) float32 x, y, score in full-frame pixels for each, or None where it sees
-    nobody.
+    A backend has `format` (a `KeypointFormat`), `score_kind`, and `points(people)`, which takes (image (H, W, 3) uint8
+    RGB, box (4,) float xyxy) pairs and gives (K, 3) float32 x, y, score in full-frame pixels for each, or None where it
+    sees nobody.
     """
     from gaitloom import keypoint_formats
 
-    box = np.asarray(job.read("track")["box"][:])  # pyright: ignore[reportIndexIssue]
+    box = job.read("track").load("box")
     tracked = np.isfinite(box[:, 0])
     points = np.full((job.length, len(job.backend.format.points), 3), np.nan, np.float32)
     sharpness = np.full(job.length, np.nan, np.float32)
@@ -52,7 +52,7 @@ def derive(job: "Job") -> dict[str, Any]:
     for index, found in zip(np.flatnonzero(tracked), job.backend.points(people()), strict=True):
         if found is not None:
             points[index] = found
-    valid = np.isfinite(points[..., 0]).any(axis=1)
+    valid = np.asarray(np.isfinite(points[..., 0]).any(axis=1))
     xy, score = points[..., :2], np.nan_to_num(points[..., 2])
     xy_23, score_23 = keypoint_formats.view(xy, score, job.backend.format.points)
     swap = keypoint_formats.swapped(xy_23, valid, box[:, 3] - box[:, 1])
@@ -71,10 +71,16 @@ def derive(job: "Job") -> dict[str, Any]:
 def _put(job: "Job", valid: Any, xy: Any, score: Any, xy_23: Any, score_23: Any, swap: Any, sharpness: Any) -> None:
     meaning = job.backend.score_kind
     job.put_valid(valid, "the subject was posed in this frame")
-    job.staged.put("xy", xy, ("time", "keypoint", "axis"), units="pixel", long_name="x right, y down, in the full frame")
+    job.staged.put(
+        "xy", xy, ("time", "keypoint", "axis"), units="pixel", long_name="x right, y down, in the full frame"
+    )
     job.staged.put("score", score, ("time", "keypoint"), long_name=f"the backend's score: {meaning}")
     job.staged.put(
-        "xy_23", xy_23, ("time", "keypoint_23", "axis"), units="pixel", long_name="the same in COCO-WholeBody's first 23"
+        "xy_23",
+        xy_23,
+        ("time", "keypoint_23", "axis"),
+        units="pixel",
+        long_name="the same in COCO-WholeBody's first 23",
     )
     job.staged.put("score_23", score_23, ("time", "keypoint_23"), long_name=f"{meaning}; 0 where a point has no source")
     job.staged.put(
@@ -86,7 +92,10 @@ def _put(job: "Job", valid: Any, xy: Any, score: Any, xy_23: Any, score_23: Any,
         flag_meanings="kept swapped",
     )
     job.staged.put(
-        "sharpness", sharpness, ("time",), long_name="variance of the Laplacian of the subject's box scaled to 256 px height"
+        "sharpness",
+        sharpness,
+        ("time",),
+        long_name="variance of the Laplacian of the subject's box scaled to 256 px height",
     )
 
 

@@ -25,7 +25,7 @@ def derive(job: "Job") -> dict[str, Any]:
     A backend's `masks(people)` takes (image (H, W, 3) uint8 RGB, box (4,) float xyxy) pairs and gives, for each, a
     (h, w) bool mask and the full-frame pixel (x, y) of its first one, or None where it sees nobody.
     """
-    box = np.asarray(job.read("track")["box"][:])  # pyright: ignore[reportIndexIssue]
+    box = job.read("track").load("box")
     tracked = np.isfinite(box[:, 0])
     width, height = job.size
 

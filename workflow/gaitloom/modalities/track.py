@@ -51,7 +51,9 @@ def derive(job: "Job") -> dict[str, Any]:
         identities = tracking.associate(people, job.time)
     chosen = tracking.subject(people, identities, job.time, job.recipe["subject_box"])  # pyright: ignore[reportArgumentType]
     if chosen is None and job.recipe["subject_box"] is not None:
-        raise GaitloomError(f"has nobody at the box {job.recipe['subject_box']} in its first second; correct the clip sheet")
+        raise GaitloomError(
+            f"has nobody at the box {job.recipe['subject_box']} in its first second; correct the clip sheet"
+        )
     box = np.full((job.length, 4), np.nan)
     score = np.zeros(job.length, np.float32)
     if chosen is not None:

@@ -50,7 +50,9 @@ def derive(job: "Job") -> dict[str, Any]:
         time = np.arange(len(pts)) / clip.capture_fps
         rate = Fraction(clip.capture_fps).limit_denominator(1_000_000)
     job.put_time(time)
-    job.staged.put("pts", np.asarray(pts, np.int64), ("time",), long_name="presentation time stamp in the source's time base")
+    job.staged.put(
+        "pts", np.asarray(pts, np.int64), ("time",), long_name="presentation time stamp in the source's time base"
+    )
     steps = np.diff(time)
     return {
         "frames": len(pts),

@@ -1,5 +1,8 @@
-"""TV-L1 as OpenCV computes it: Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow", 2007;
-implementation of Sánchez Pérez, Meinhardt-Llopis and Facciolo, IPOL 2013."""
+"""TV-L1 as OpenCV computes it.
+
+Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1 Optical Flow", DAGM 2007; after the implementation
+of Sánchez Pérez, Meinhardt-Llopis and Facciolo, "TV-L1 Optical Flow Estimation", IPOL 2013.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -57,4 +60,4 @@ class Backend:
     def flows(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         """(h, w, 2) float32 displacement in pixels for every pair of grey frames (h, w) uint8."""
         for before, after in pairs:
-            yield self._solver.calc(before, after, None)
+            yield self._solver.calc(before, after, None)  # pyright: ignore[reportCallIssue,reportArgumentType]

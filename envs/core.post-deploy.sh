@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# Snakemake runs this inside the new conda environment, from the folder where it was started (the checkout).
+set -euo pipefail
+python -m pip install --no-deps --require-hashes -r envs/core.txt

@@ -20,7 +20,7 @@ def one_direction(
     """Spans of a track in which the person moves steadily one way.
 
     `box` (T, 4) xyxy pixels (NaN where unseen), `time` (T,) s. Speed is that of the box's centre along x, in the
-    person's heights a second, over a 0.5 s window. Gives (first frame, end frame exclusive, mean speed with sign) of every
+    person's heights a second, over a 0.5 s window. Gives (first frame, end frame exclusive, mean signed speed) of every
     span faster than `slowest` heights a second for at least `shortest` seconds.
     """
     seen = np.flatnonzero(np.isfinite(box[:, 0]))

@@ -1,7 +1,8 @@
-# What every rule shares: the plan, and how rules ask it. The plan scans the input folders in the main process only;
-# jobs read the sheet that it resolved. One rule a node, so that node, rule, log folder and profile key share a name.
+# What all rules share: the plan, and how they ask it. The plan scans the input folders in the main process only;
+# jobs read the sheet that it resolved. Every node has a rule of its own name, and so do log folder and profile key.
 import sys
 from pathlib import Path
+from shlex import quote
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
@@ -16,10 +17,13 @@ pathvars:
 
 # Under --sdm conda a rule's own Python is on the PATH; else it is the one that runs Snakemake.
 PYTHON = "python" if workflow.deployment_settings.deployment_method else sys.executable
-GAITLOOM = f"PYTHONPATH={workflow.basedir}/workflow {PYTHON} -m gaitloom"
+GAITLOOM = (
+    f"PYTHONPATH={quote(f'{workflow.basedir}/workflow')} {quote(PYTHON)} -m gaitloom"
+)
+CONFIG = f"--config {quote(str(PLAN.path))}"
 DERIVE = (
     f"{GAITLOOM} derive {{wildcards.subject}}/{{wildcards.clip}}/{{params.node}}"
-    f" --recipe {{params.recipe}} --config {PLAN.path} 2> {{log}}"
+    f" --recipe {{params.recipe}} {CONFIG} 2> {{log:q}}"
 )
 
 

@@ -9,17 +9,17 @@ rule preview:
         strip="<results>/preview/{subject}/{clip}.png",
     log:
         "<results>/logs/preview/{subject}/{clip}.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         digest=lambda wildcards: PLAN.preview_digest(
             f"{wildcards.subject}/{wildcards.clip}"
         ),
-    conda:
-        "../../envs/core.yaml"
     shell:
-        f"{GAITLOOM} preview {{wildcards.subject}}/{{wildcards.clip}} --config {PLAN.path} 2> {{log}}"
+        f"{GAITLOOM} preview {{wildcards.subject}}/{{wildcards.clip}} {CONFIG} 2> {{log:q}}"
 
 
-REPORT = f"{GAITLOOM} index --config {PLAN.path} && {GAITLOOM} status --write --config {PLAN.path}"
+REPORT = f"{GAITLOOM} index {CONFIG} && {GAITLOOM} status --write {CONFIG}"
 
 
 rule report:
@@ -33,16 +33,14 @@ rule report:
         touch("<results>/.reported"),
     log:
         "<results>/logs/report.log",
-    params:
-        digest=PLAN.report_digest(),
     conda:
         "../../envs/core.yaml"
+    params:
+        digest=PLAN.report_digest(),
     shell:
-        f"({REPORT}) > {{log}} 2>&1"
+        f"({REPORT}) > {{log:q}} 2>&1"
 
 
 # A failed job leaves no report behind: the ledger is written of what exists, and the next run reports again.
 onerror:
-    shell(
-        f"rm -f {PLAN.config.results}/.reported; ({REPORT}) > {PLAN.config.results}/logs/report.log 2>&1; tail -n 20 {PLAN.config.results}/logs/report.log"
-    )
+    shell(f"rm -f {quote(str(PLAN.config.results / '.reported'))}; {REPORT}")

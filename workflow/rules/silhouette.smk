@@ -11,10 +11,10 @@ for node in PLAN.nodes_of("silhouette"):
             directory(f"<results>/store.zarr/{{subject}}/{{clip}}/{node}"),
         log:
             f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
+        conda:
+            "../../envs/core.yaml"
         params:
             node=node,
             recipe=recipe(node),
-        conda:
-            "../../envs/core.yaml"
         shell:
             DERIVE

@@ -8,11 +8,11 @@ rule index:
         "<results>/store.zarr/{subject}/{clip}/zarr.json",
     log:
         "<results>/logs/index/{subject}/{clip}.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         digest=lambda wildcards: PLAN.index_digest(
             f"{wildcards.subject}/{wildcards.clip}"
         ),
-    conda:
-        "../../envs/core.yaml"
     shell:
-        f"{GAITLOOM} index {{wildcards.subject}}/{{wildcards.clip}} --config {PLAN.path} 2> {{log}}"
+        f"{GAITLOOM} index {{wildcards.subject}}/{{wildcards.clip}} {CONFIG} 2> {{log:q}}"

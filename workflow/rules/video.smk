@@ -8,10 +8,10 @@ rule video:
         directory("<results>/store.zarr/{subject}/{clip}/video"),
     log:
         "<results>/logs/video/{subject}/{clip}.log",
+    conda:
+        "../../envs/core.yaml"
     params:
         node="video",
         recipe=recipe("video"),
-    conda:
-        "../../envs/core.yaml"
     shell:
         DERIVE

@@ -21,7 +21,13 @@ include: "workflow/rules/store.smk"
 include: "workflow/rules/report.smk"
 
 
+# Every node is a target of its own, so that one that is missing is made again whatever stands above it.
 rule all:
     default_target: True
     input:
+        expand(
+            "<results>/store.zarr/{path}/{node}/zarr.json",
+            path=PLAN.accepted,
+            node=PLAN.nodes,
+        ),
         "<results>/.reported",

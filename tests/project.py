@@ -26,7 +26,7 @@ class Project:
         self.data = folder / "data"
         self.results = folder / "results"
         self.store = self.results / "store.zarr"
-        self.data.mkdir()
+        self.data.mkdir(parents=True, exist_ok=True)
         self.config: dict[str, Any] = {
             "results": "results",
             "clips": {"folders": ["data"], "pattern": "{subject}_{trial}"},

@@ -8,6 +8,7 @@ the reason.
 import csv
 import difflib
 import io
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -125,6 +126,8 @@ def read_by_hand(path: Path, extra: Iterable[str]) -> list[Clip]:
         raise GaitloomError(
             f"There is no clip sheet at {path}; correct clips.sheet in the configuration, or set it to null."
         ) from None
+    except UnicodeDecodeError:
+        raise GaitloomError(f"{path} is not UTF-8 text; save it as tab-separated text in UTF-8.") from None
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
     header = rows.fieldnames or []
     known = {*BY_HAND, *extra}
@@ -139,10 +142,17 @@ def read_by_hand(path: Path, extra: Iterable[str]) -> list[Clip]:
                 else "list it under clips.columns in the configuration, or remove it."
             )
             raise GaitloomError(f"{path} has an unknown column '{column}'; {hint}")
+        if header.count(column) > 1:
+            raise GaitloomError(f"{path} has the column '{column}' twice; remove one.")
     clips = []
-    for number, row in enumerate(rows, 2):
+    for row in rows:
+        number = rows.line_num
+        if not "".join(map(str, filter(None, row.values()))).strip():
+            continue
         if None in row or None in row.values():
             raise GaitloomError(f"{path} row {number} does not have {len(header)} columns; check its tabs.")
+        if not row["video"].strip():
+            raise GaitloomError(f"{path} row {number}, column video: it is empty; give the video's file name.")
         clips.append(_from_row({k: v.strip() for k, v in row.items()}, f"{path} row {number}"))
     return clips
 
@@ -172,7 +182,7 @@ def _from_row(row: dict[str, str], where: str) -> Clip:
         sync_offset_s=_number(row, "sync_offset_s", float, where),
         status=EXCLUDED if exclude else row.get("status") or OK,
         reason=exclude or row.get("reason", ""),
-        extra={k: v for k, v in row.items() if k not in COLUMNS and k not in BY_HAND},
+        extra={k: v for k, v in row.items() if v and k not in COLUMNS and k not in BY_HAND},
     )
 
 
@@ -181,7 +191,9 @@ def _number(row: dict[str, str], column: str, kind: type, where: str):
     if not text:
         return None
     try:
-        return kind(text)
+        if not math.isfinite(value := kind(text)):
+            raise ValueError
+        return value
     except ValueError:
         noun = "a frame number" if kind is int else "a number"
         raise GaitloomError(f"{where}, column {column}: '{text}' is not {noun}.") from None

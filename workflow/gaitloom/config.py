@@ -10,11 +10,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from gaitloom import backends, modalities
+from gaitloom import backends, clips, modalities
 from gaitloom.errors import GaitloomError
 from gaitloom.strict import Strict
-
-KEY_FIELDS = ("subject", "session", "trial", "camera", "segment")
 
 
 class Intrinsics(Strict):
@@ -63,15 +61,28 @@ class Clips(Strict):
         description="File-name endings that count as videos, in lower case.",
     )
 
-    @field_validator("pattern")
+    @field_validator("columns")
     @classmethod
-    def _pattern_names_a_subject(cls, pattern: str) -> str:
-        fields = re.findall(r"\{(\w*)\}", pattern)
-        if "subject" not in fields:
-            raise ValueError("the pattern needs the field {subject}")
-        if len(set(fields)) != len(fields):
-            raise ValueError("the pattern names a field twice")
-        return pattern
+    def _columns_are_extra(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
+        for column in columns:
+            if column in clips.COLUMNS or column in clips.BY_HAND:
+                raise ValueError(f"'{column}' is a column that every sheet has; remove it here")
+        return columns
+
+    @model_validator(mode="after")
+    def _pattern_names_a_subject(self) -> "Clips":
+        names = re.findall(r"\{(.*?)\}", self.pattern)
+        if "subject" not in names:
+            raise ValueError("clips.pattern: the pattern needs the field {subject}")
+        if len(set(names)) != len(names):
+            raise ValueError("clips.pattern: the pattern names a field twice")
+        known = (*clips.KEY, *self.columns)
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean '{near[0]}'?" if near else "list it under clips.columns, or take it out"
+                raise ValueError(f"clips.pattern: '{name}' is no part of a clip's key and no extra column; {hint}")
+        return self
 
 
 class Node(Strict):
@@ -127,8 +138,10 @@ class Config(Strict):
             self.reads_of(name)
         for role in ("track", "keypoints", "silhouette", "flow"):
             shown = getattr(self.preview, role)
-            if shown is not None and shown in self.nodes and modality_of(shown) != role:
-                raise ValueError(f"preview.{role}: '{shown}' is not a {role} node")
+            if shown is None or (shown not in self.nodes and shown == Preview.model_fields[role].default):
+                continue
+            if shown not in self.nodes or modality_of(shown) != role:
+                raise ValueError(f"preview.{role}: '{shown}' is not a {role} node here; name another, or null")
         self.order()
         return self
 
@@ -175,7 +188,7 @@ class Config(Strict):
 
     def digest(self) -> str:
         """SHA-256 of the configuration, whatever the order of its keys."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def modality_of(node: str) -> str:
@@ -206,7 +219,7 @@ def _sentence(error: ValidationError, model: type[BaseModel], where: str = "") -
         )
         return f"{path}: unknown key; {hint}"
     message = fault["msg"].removeprefix("Value error, ")
-    return message if message.startswith(("nodes.", "preview.")) else f"{path}: {message}"
+    return message if message.startswith(("clips.", "nodes.", "preview.")) else f"{path}: {message}"
 
 
 def _submodel(model: type[BaseModel], part: int | str) -> type[BaseModel]:
@@ -224,7 +237,7 @@ def parse(values: dict[str, Any], source: str = "the configuration") -> Config:
         GaitloomError: a key is unknown or a value is wrong; the sentence names the source and the key.
     """
     try:
-        return Config(**values)
+        return Config.model_validate(values)
     except ValidationError as error:
         raise GaitloomError(f"{source}: {_sentence(error, Config)}") from None
 
@@ -236,10 +249,12 @@ def load(path: Path) -> Config:
         GaitloomError: the file is missing, is not YAML, or is not valid.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GaitloomError(f"There is no configuration at {path}; give its path with --config.") from None
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise GaitloomError(f"{path} cannot be read ({error.strerror}); give the file's path with --config.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise GaitloomError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict):
         raise GaitloomError(f"{path} holds no configuration; see config/README.md.")

@@ -113,6 +113,7 @@ def derive(plan: Plan, key: NodeKey, recipe_digest: str) -> None:
     try:
         recipe = plan.recipe(key, recipe_digest)
         store.withdraw_index(key, recipe_digest)
+        store.clear(key)
         record = _make(plan, store, key, recipe, recipe_digest)
     except Exception as error:
         reason = _reason(error, plan, key, results)

@@ -61,7 +61,7 @@ def _rows(plan: Plan, clip: Clip) -> list[list]:
     store = Store(plan.config.results)
     node = store.open(plan.key(clip, plan.nodes_of("track")[0]))
     box, time = node.load("box"), node.load("time")
-    folders = [f.absolute() for f in plan.config.clips.folders]
+    folders = plan.config.clips.folders
     video = next(Path(clip.video).relative_to(f).as_posix() for f in folders if Path(clip.video).is_relative_to(f))
     first = clip.start or 0
     return [

@@ -158,12 +158,16 @@ class Plan:
         """What a clip's preview depends on: the nodes it shows, and how."""
         digests = self.digests_of(path)
         shown = {n: digests[n] for n in ("video", *self.shown.values())}
-        return digest({"nodes": shown, "preview": self.config.preview.model_dump()})
+        return digest({"nodes": shown, "preview": self._preview})
 
     def report_digest(self) -> str:
         """What the ledger, the QC table and the contact sheet depend on: every row of the sheet and every node."""
-        rows = [(c.path, c.video, c.status, c.reason, self.clip_attributes(c)) for c in self.clips]
-        return digest({"clips": rows, "nodes": [self.digests_of(p) for p in self.accepted]})
+        rows = [(c.path, c.status, c.reason, self.clip_attributes(c)) for c in self.clips]
+        return digest({"clips": rows, "nodes": [self.digests_of(p) for p in self.accepted], "preview": self._preview})
+
+    @cached_property
+    def _preview(self) -> dict[str, Any]:
+        return self.config.preview.model_dump(mode="json")
 
     @property
     def shown(self) -> dict[str, str]:

@@ -137,7 +137,7 @@ def flow_colours(flow: np.ndarray, full: float = 8.0) -> np.ndarray:
 
 
 def render(plan: Plan, path: str) -> None:
-    """Write `preview/{subject}/{clip}.mp4` (H.264, the clip's own time) and `.png` (a strip of stills).
+    """Write `preview/{subject}/{clip}.mp4` (H.264, the clip's own time) and `.jpg` (a strip of stills).
 
     Raises:
         GaitloomError: the clip is not planned, has no video node, or its video is gone.
@@ -165,7 +165,7 @@ def render(plan: Plan, path: str) -> None:
     draft = target.with_name(f".{target.name}")
     encode(draft, pictures(), stamps)
     draft.replace(target)
-    _write_png(target.with_suffix(".png"), np.hstack(stills))
+    _write(target.with_suffix(".jpg"), np.hstack(stills))
 
 
 def contact_sheet(plan: Plan, target: Path, rows: int = 40) -> None:
@@ -173,7 +173,7 @@ def contact_sheet(plan: Plan, target: Path, rows: int = 40) -> None:
     has a preview yet."""
     import cv2
 
-    strips = [plan.config.results / "preview" / f"{path}.png" for path in plan.accepted]
+    strips = [plan.config.results / "preview" / f"{path}.jpg" for path in plan.accepted]
     pictures = [p for p in (cv2.imread(str(s)) for s in strips if s.is_file()) if p is not None]
     if not pictures:
         target.unlink(missing_ok=True)
@@ -185,7 +185,7 @@ def contact_sheet(plan: Plan, target: Path, rows: int = 40) -> None:
         ]
         across = int(np.ceil(np.sqrt(len(small))))
         pictures = [_row(small[i : i + across]) for i in range(0, len(small), across)]
-    _write_png(target, _stack(pictures)[..., ::-1])
+    _write(target, _stack(pictures)[..., ::-1])
 
 
 def _row(pictures: list[np.ndarray]) -> np.ndarray:
@@ -197,9 +197,9 @@ def _stack(pictures: list[np.ndarray]) -> np.ndarray:
     return np.vstack([np.pad(p, ((0, 4), (0, width - p.shape[1]), (0, 0))) for p in pictures])
 
 
-def _write_png(target: Path, picture: Any) -> None:
+def _write(target: Path, picture: Any) -> None:
     import cv2
 
     draft = target.with_name(f".{target.name}")
-    draft.write_bytes(cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))[1].tobytes())
+    draft.write_bytes(cv2.imencode(target.suffix, np.ascontiguousarray(picture[..., ::-1]))[1].tobytes())
     draft.replace(target)

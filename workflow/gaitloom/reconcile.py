@@ -18,7 +18,9 @@ from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
 from gaitloom.progress import say
 
-RECORDS = Path(".snakemake")
+RECORDS = Path(".snakemake/metadata")
+MARKER = RECORDS / ".gaitloom"  # names the store that the records belong to, and is lost with them
+SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 _HELD: list[IO[str]] = []  # the run's lock, released by the kernel when this process ends, however it ends
 
 
@@ -50,10 +52,8 @@ def _hold(results: Path) -> None:
 
 def _guard(results: Path) -> None:
     """Stop where nodes exist that Snakemake's records know nothing of."""
-    identity, marker = results / ".id", RECORDS / "gaitloom"
-    ours = identity.read_text() if identity.is_file() else ""
-    recorded = marker.read_text() if marker.is_file() and any((RECORDS / "metadata").glob("*")) else ""
-    if ours and ours == recorded:
+    identity = results / ".id"
+    if identity.is_file() and MARKER.is_file() and identity.read_text() == MARKER.read_text():
         return
     if any((results / "store.zarr").glob("*/*/*/zarr.json")):
         raise GaitloomError(
@@ -66,9 +66,9 @@ def _guard(results: Path) -> None:
 def _mark(results: Path) -> None:
     identity = results / ".id"
     if not identity.is_file():
-        identity.write_text(uuid.uuid4().hex)
-    RECORDS.mkdir(exist_ok=True)
-    (RECORDS / "gaitloom").write_text(identity.read_text())
+        identity.write_text(f"store-{uuid.uuid4().hex}")
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    MARKER.write_text(identity.read_text())
 
 
 def reconcile(config_file: Path, prune: bool) -> None:
@@ -131,15 +131,15 @@ def _record(config_file: Path, kept: int) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "--touch", "--forceall", "--keep-going", "--cores", "1", "--no-hooks"),
-            *("--quiet", "all", "--configfile", str(config_file)),
+            *("--quiet", "all", "--snakefile", str(SNAKEFILE), "--configfile", str(config_file)),
         ],
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        (RECORDS / "gaitloom").unlink(missing_ok=True)
-        raise GaitloomError(f"Snakemake could not record the nodes: {' '.join(done.stderr.split())[-500:]}")
+        MARKER.unlink(missing_ok=True)
+        raise GaitloomError(f"Snakemake could not record the nodes: {' '.join((done.stdout + done.stderr).split())[-500:]}")
     say(f"{kept} nodes are up to date and recorded; run snakemake for the others")
 
 
@@ -165,9 +165,10 @@ def unlock(config_file: Path) -> None:
     Raises:
         GaitloomError: a run is alive.
     """
-    if not any((RECORDS / "locks").glob("*")):
+    locks = list((RECORDS.parent / "locks").glob("*"))
+    if not locks:
         return
     with _alone(settings.load(config_file).results):
-        for lock in (RECORDS / "locks").glob("*"):
+        for lock in locks:
             lock.unlink()
     say("released the lock of a run that is no longer alive")

@@ -38,7 +38,8 @@ def scan(config: Config) -> list[Clip]:
         GaitloomError: a folder is missing, or the hand-written sheet is malformed.
     """
     previous = config.results / "clips.tsv"
-    incumbents = {c.path: c for c in sheets.read_sheet(previous)} if previous.is_file() else {}
+    before = sheets.read_sheet(previous) if previous.is_file() else []
+    incumbents = {c.path: c for c in before if c.status == OK}
     videos = _videos(config)
     clips = _name(config, videos)
     clips = _check(clips, incumbents)
@@ -48,7 +49,7 @@ def scan(config: Config) -> list[Clip]:
 
 
 def _videos(config: Config) -> dict[str, Video]:
-    """Every video below the input folders by its absolute path, hashed and probed; unchanged ones from the cache."""
+    """Every video below the input folders by its path, hashed and probed; unchanged ones from the cache."""
     cache_path = config.results / "videos.tsv"
     known = read_cache(cache_path)
     found: dict[str, Video] = {}
@@ -59,26 +60,42 @@ def _videos(config: Config) -> dict[str, Video]:
                 f"The input folder {folder} does not exist; correct clips.folders in the configuration."
             )
         for file in _files(folder, config.clips.extensions):
-            path, stat = str(file.absolute()), file.stat()
+            path, name = _text(file), _text(file.relative_to(folder).with_suffix(""))
             seen = known.get(path)
-            if seen and (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-                found[path] = seen
+            try:
+                stat = file.stat()
+            except OSError as error:
+                found[path] = Video(path, name, 0, 0, "", _unreadable(error))
+                continue
+            if path != str(file):
+                found[path] = Video(path, name, stat.st_size, 0, "", "its name is not valid UTF-8; rename it")
+            elif seen and seen.sha256 and (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+                found[path] = replace(seen, name=name)
             else:
-                fresh.append((file, file.relative_to(folder).with_suffix("").as_posix(), stat))
+                fresh.append((file, name, stat))
     for file, name, stat in track(fresh, "hashing videos"):
-        found[str(file.absolute())] = _look(file, name, stat)
+        found[str(file)] = _look(file, name, stat)
     _write_cache(cache_path, found.values())
     return dict(sorted(found.items()))
 
 
 def _files(folder: Path, extensions: Iterable[str]) -> list[Path]:
-    endings = tuple(extensions)
+    endings = tuple(e.lower() for e in extensions)
     return sorted(
         Path(where, name)
         for where, folders, names in os.walk(folder, followlinks=True)
         for name in names
         if name.lower().endswith(endings) and not name.startswith(".")
     )
+
+
+def _text(path: Path) -> str:
+    """A path as text that can be written, also where it is not UTF-8."""
+    return os.fsencode(path).decode(errors="replace")
+
+
+def _unreadable(error: OSError) -> str:
+    return f"it cannot be read ({error.strerror}); check its permissions and where its link leads"
 
 
 def _look(file: Path, name: str, stat: os.stat_result) -> Video:
@@ -89,15 +106,16 @@ def _look(file: Path, name: str, stat: os.stat_result) -> Video:
     try:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        probe(file)
+        try:
+            probe(file)
+        except GaitloomError as error:
+            fault = f"it {error}"
+        after = file.stat()
+        if (after.st_size, after.st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+            fault = "it changed while it was being read; run again when its copy is complete"
     except OSError as error:
-        fault = f"it cannot be read ({error.strerror}); check its permissions"
-    except GaitloomError as error:
-        fault = str(error)
-    after = file.stat()
-    if (after.st_size, after.st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
-        fault = "it changed while it was being read; run again when its copy is complete"
-    return Video(str(file.absolute()), name, stat.st_size, stat.st_mtime_ns, digest, fault)
+        fault = _unreadable(error)
+    return Video(str(file), name, stat.st_size, stat.st_mtime_ns, digest, fault)
 
 
 def _name(config: Config, videos: dict[str, Video]) -> list[Clip]:
@@ -106,7 +124,7 @@ def _name(config: Config, videos: dict[str, Video]) -> list[Clip]:
     rows: dict[str, list[Clip]] = {}
     clips: list[Clip] = []
     for clip in by_hand:
-        paths = [p for p in (str((f / clip.video).absolute()) for f in config.clips.folders) if p in videos]
+        paths = [p for p in (str(f / clip.video) for f in config.clips.folders) if p in videos]
         if paths:
             rows.setdefault(paths[0], []).append(clip)
         elif clip.status == EXCLUDED:
@@ -126,7 +144,7 @@ def _name(config: Config, videos: dict[str, Video]) -> list[Clip]:
 
 def _complete(clip: Clip, path: str, video: Video, named: dict[str, str], config: Config) -> Clip:
     """Fill what the sheet leaves open from the file's name, and say what makes the clip unusable."""
-    extra = {k: v for k, v in named.items() if k not in KEY} | {k: v for k, v in clip.extra.items() if v}
+    extra = {k: v for k, v in named.items() if k not in KEY} | clip.extra
     clip = replace(
         clip,
         **{k: getattr(clip, k) or named.get(k, "") for k in KEY},
@@ -150,7 +168,7 @@ def _check(clips: list[Clip], incumbents: dict[str, Clip]) -> list[Clip]:
 
     def seniority(clip: Clip) -> tuple[bool, str, int]:
         before = incumbents.get(clip.path)
-        was_there = before is not None and before.status == OK and before.video == clip.video
+        was_there = before is not None and before.video == clip.video
         return not was_there, clip.video, clip.start or 0
 
     taken: dict[str, Clip] = {}
@@ -187,7 +205,7 @@ def _summarise(clips: list[Clip]) -> None:
 
 
 def read_cache(path: Path) -> dict[str, Video]:
-    """The videos as the last scan saw them, by absolute path."""
+    """The videos as the last scan saw them, by path."""
     if not path.is_file():
         return {}
     with path.open(newline="") as file:

@@ -29,11 +29,9 @@ from gaitloom.provenance import Recipe, canonical, digest
 
 SHARD = 64  # frames a shard: 300 frames of any modality are 5 files
 METADATA = "zarr.json"
-SNAKEMAKE_STAMP = ".snakemake_timestamp"  # Snakemake leaves it in directories it made; not part of the store
 
 # Zarr warns that consolidated metadata is not in the v3 specification yet; that is known, and everyone's readers cope.
 warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-warnings.filterwarnings("ignore", message=f"Object at {SNAKEMAKE_STAMP} is not recognized")
 
 
 class Store:
@@ -66,7 +64,7 @@ class Store:
         return Node(zarr.open_group(self.path(key), mode="r", zarr_format=3))
 
     def list(self) -> list[NodeKey]:
-        """Every folder that stands where a node belongs, sorted."""
+        """Everything that stands where a node belongs, sorted; empty folders, which Snakemake makes ahead, apart."""
         return sorted(NodeKey(*path.relative_to(self.root).parts) for path in self.root.glob("*/*/*") if path.is_dir())
 
     def stage(self, key: NodeKey) -> "Staged":
@@ -81,6 +79,11 @@ class Store:
         """Remove a node: its clip's index first, since a deleted node that is still indexed reads as fill values."""
         (self.root / key.clip / METADATA).unlink(missing_ok=True)
         self._remove(self.path(key))
+
+    def clear(self, key: NodeKey) -> None:
+        """Remove what is left of a node without metadata: Snakemake deletes that file alone before it remakes a node."""
+        if not (self.path(key) / METADATA).is_file():
+            self._remove(self.path(key))
 
     def withdraw_index(self, key: NodeKey, planned: str) -> None:
         """Remove the clip's index where it describes another making of this node than the planned one."""
@@ -103,7 +106,6 @@ class Store:
         for node in nodes:
             if not (folder / node / METADATA).is_file():
                 raise GaitloomError(f"{clip}/{node} is not in the store; run snakemake to make it.")
-            (folder / node / SNAKEMAKE_STAMP).unlink(missing_ok=True)
         members: dict[str, Any] = {}
         for node in nodes:
             document = json.loads((folder / node / METADATA).read_text())

@@ -56,10 +56,9 @@ def associate(people: Sequence[People], time: np.ndarray, lost_after: float = 1.
         found = np.full(len(seen.box), -1, np.int32)
         if tracks and len(seen.box):
             cost = _distance(np.array([t.at(when) for t in tracks]), seen.box)
-            reach = np.array(
-                [0.35 + 0.5 * (when - t.when) for t in tracks]
-            )  # heights; a longer absence, a wider search
-            for row, column in zip(*linear_sum_assignment(np.minimum(cost, 10)), strict=True):
+            # Heights; a longer absence, a wider search. What is out of reach must not decide who gets what is not.
+            reach = np.array([0.35 + 0.5 * (when - t.when) for t in tracks])[:, None]
+            for row, column in zip(*linear_sum_assignment(np.where(cost <= reach, cost, 1e3)), strict=True):
                 if cost[row, column] <= reach[row]:
                     tracks[row].update(seen.box[column], when)
                     found[column] = tracks[row].identity

@@ -12,7 +12,7 @@ from gaitloom.clips import NodeKey
 from gaitloom.plan import Plan
 from gaitloom.progress import say, track
 from gaitloom.provenance import digest
-from gaitloom.store import METADATA, SNAKEMAKE_STAMP, Store, dimensions, file_sha256, seal_of
+from gaitloom.store import METADATA, Store, dimensions, file_sha256, seal_of
 
 
 def faults(store: Store, key: NodeKey) -> list[str]:
@@ -37,7 +37,7 @@ def faults(store: Store, key: NodeKey) -> list[str]:
 def _changed(folder: Path, checksums: dict[str, str]) -> Iterator[str]:
     """Files that are missing, changed or extra."""
     there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
-    for path in sorted(there - set(checksums) - {METADATA, SNAKEMAKE_STAMP}):
+    for path in sorted(there - set(checksums) - {METADATA}):
         yield f"has a file that does not belong to it: {path}"
     for path, expected in sorted(checksums.items()):
         if path not in there:
@@ -60,27 +60,40 @@ def _schema(store: Store, key: NodeKey, attributes: dict[str, Any]) -> Iterator[
             yield f"array {name} has the dimensions {dims}, not {expected[name]}"
         if dims[:1] == ("time",) and array.shape[0] != length:
             yield f"array {name} has {array.shape[0]} frames, the time axis {length}"
+    if key.node == "video":
+        return
     video = NodeKey(key.subject, key.name, "video")
-    if key.node != "video" and store.attributes(video) is None:
+    if not any(store.path(video).glob("*")):
         yield "stands without its clip's video node"
-    elif key.node != "video" and not np.array_equal(node.load("time"), store.open(video).load("time")):
-        yield "has another time axis than its clip's video node"
+    elif not faults(store, video) and not np.array_equal(node.load("time"), store.open(video).load("time")):
+        yield "has another time axis than its clip's video node"  # a bad video node has its own fault
 
 
 def index_faults(store: Store, path: str) -> list[str]:
     """What a clip's index says otherwise than the nodes below it."""
-    document = json.loads((store.root / path / METADATA).read_bytes())
-    members = document.get("consolidated_metadata", {}).get("metadata", {})
+    try:
+        members = json.loads((store.root / path / METADATA).read_bytes())["consolidated_metadata"]["metadata"]
+        names = sorted({m.split("/")[0] for m in members})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return [f"has an unreadable index ({type(error).__name__})"]
     found = []
-    for name in sorted({m.split("/")[0] for m in members}):
+    for name in names:
         try:
-            own = json.loads((store.root / path / name / METADATA).read_bytes())
-        except (OSError, ValueError):
+            expected = _consolidated(store.root / path, name)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             found.append(f"index lists {name}, which is not there")
             continue
-        if own["attributes"] != members[name]["attributes"]:
+        if {m: metadata for m, metadata in members.items() if m.split("/")[0] == name} != expected:
             found.append(f"index describes another {name} than the one that is there")
     return found
+
+
+def _consolidated(folder: Path, name: str) -> dict[str, Any]:
+    """What the index of a clip should hold of one of its nodes and the arrays in it."""
+    node = json.loads((folder / name / METADATA).read_bytes())
+    inside = node["consolidated_metadata"]
+    arrays = {f"{name}/{array}": metadata for array, metadata in inside["metadata"].items()}
+    return {name: {**node, "consolidated_metadata": {**inside, "metadata": {}}}, **arrays}
 
 
 def main(plan: Plan, drop: bool) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,8 @@ from gaitloom.errors import GaitloomError
 
 T = TypeVar("T")
 AHEAD = 8  # frames decoded ahead of the model
+SEEK_EARLY = 1  # s before a segment, since some containers seek by decoding time, or not exactly
+SLACK = Fraction(1, 500), Fraction(1, 10)  # s that may be missing at the end: with a frame count in the header, without
 NO_PTS = int(np.iinfo(np.int64).min)  # what FFmpeg calls AV_NOPTS_VALUE
 
 
@@ -69,12 +71,12 @@ def probe(path: Path) -> Header:
         GaitloomError: it is not a video that can be decoded; the sentence says what it is instead.
     """
     if path.stat().st_size == 0:
-        raise GaitloomError("it is empty; copy it again")
+        raise GaitloomError("is empty; copy it again")
     with _open(path) as container:
         stream = _stream(container)
         width, height = stream.codec_context.width, stream.codec_context.height
         if not width or not height:
-            raise GaitloomError("its header has no picture size; it is damaged, copy it again")
+            raise GaitloomError("has no picture size in its header; it is damaged, copy it again")
         return Header(width, height, stream.codec_context.name, stream.frames, Fraction(stream.time_base or 1))
 
 
@@ -87,32 +89,44 @@ def decode(path: Path, start: int = 0, end: int | None = None) -> Iterator[Frame
         stream = _stream(container)
         stream.thread_type = "AUTO"
         count = 0
-        for raw in _decoded(container, stream):
+        for raw in _decoded(container.decode(stream)):
             if count >= start:
                 yield Frame(count - start, raw)
             count += 1
             if end is not None and count >= end:
                 return
-        _whole(stream, count, end)
+        _whole(path, stream, count, end)
 
 
-def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+def _decoded(raws: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
     try:
-        for raw in container.decode(stream):
+        for raw in raws:
             if raw.is_corrupt:
-                raise GaitloomError(f"is damaged at {raw.time:.2f} s; copy it again or end the segment before")
+                raise GaitloomError(f"is damaged at {raw.time or 0:.2f} s; copy it again or end the segment before")
             yield raw
     except av.error.FFmpegError as error:
         raise GaitloomError(f"cannot be decoded to its end ({error.strerror}); copy it again") from None
 
 
-def _whole(stream: av.VideoStream, count: int, end: int | None) -> None:
-    """Refuse a file that ended before its header, or the sheet, said."""
+def _whole(path: Path, stream: av.VideoStream, count: int, end: int | None) -> None:
+    """Refuse a file that ended before its header, or the sheet, said.
+
+    The header's frame count alone does not tell: a video that was trimmed without encoding it anew keeps hidden frames,
+    and Matroska counts none. So time decides.
+    """
     if end is not None:
         raise GaitloomError(f"has only {count} frames, but its segment ends at {end}; correct the clip sheet")
-    if stream.frames and count < stream.frames:
+    if count >= stream.frames > 0:
+        return
+    with _open(path) as container:
+        if not stream.frames and "matroska" not in container.format.name:  # its duration is an estimate, or none
+            return
+        promised = Fraction(container.duration or 0, 1_000_000)
+        ends = ((p.pts + (p.duration or 0)) * p.time_base for p in container.demux() if p.pts is not None)
+        there = max(ends, default=Fraction(0))
+    if promised - there > SLACK[not stream.frames]:
         raise GaitloomError(
-            f"is cut off: its header promises {stream.frames} frames and {count} are there; copy it again"
+            f"is cut off: its header promises {float(promised):.2f} s and {float(there):.2f} s are there; copy it again"
         )
 
 
@@ -139,17 +153,35 @@ def clip_frames(path: Path, pts: Sequence[int], start: int) -> Iterator[Frame]:
 
 def _again(path: Path, pts: Sequence[int], start: int) -> Iterator[Frame]:
     """As many frames as there are `pts`, from `start`: by seeking to the key frame before it where the file can."""
-    seekable = all(a < b for a, b in pairwise(pts)) and pts[0] != NO_PTS
-    if start == 0 or not seekable:
-        yield from decode(path, start, start + len(pts))
-        return
-    with _open(path) as container:
-        stream = _stream(container)
-        stream.thread_type = "AUTO"
-        container.seek(pts[0], stream=stream, backward=True)
-        raws = (raw for raw in _decoded(container, stream) if raw.pts is not None and raw.pts >= pts[0])
-        for index, raw in enumerate(islice(raws, len(pts))):
-            yield Frame(index, raw)
+    if start and pts[0] != NO_PTS and all(a < b for a, b in pairwise(pts)):
+        with _open(path) as container:
+            stream = _stream(container)
+            stream.thread_type = "AUTO"
+            raws = _from(container, stream, pts[0])
+            if raws is not None:
+                for index, raw in enumerate(islice(_decoded(raws), len(pts))):
+                    yield Frame(index, raw)
+                return
+    yield from decode(path, start, start + len(pts))
+
+
+def _from(container: av.container.InputContainer, stream: av.VideoStream, pts: int) -> Iterator[av.VideoFrame] | None:
+    """The frames from `pts` on, decoded from a key frame at or before it; None where seeking does not lead there."""
+    if "avi" in container.format.name:  # it has no time stamps of its own: after a seek they may come out otherwise
+        return None
+    try:
+        container.seek(pts - round(SEEK_EARLY / Fraction(stream.time_base or 1)), stream=stream, backward=True)
+        raws = container.decode(stream)
+        keyed = False
+        for raw in raws:
+            keyed = keyed or bool(raw.key_frame)
+            if raw.pts is None or raw.pts > pts:
+                return None
+            if keyed and raw.pts == pts:
+                return chain([raw], raws)
+    except av.error.FFmpegError:
+        pass
+    return None
 
 
 def ahead(items: Iterable[T], depth: int = AHEAD) -> Iterator[T]:
@@ -176,10 +208,9 @@ def ahead(items: Iterable[T], depth: int = AHEAD) -> Iterator[T]:
         except BaseException as error:  # handed to the consumer, which raises it
             put(error)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-
     def consume() -> Iterator[T]:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
         try:
             while (item := ready.get()) is not end:
                 if isinstance(item, BaseException):
@@ -196,15 +227,15 @@ def _open(path: Path) -> closing[av.container.InputContainer]:
     try:
         return closing(av.open(str(path)))
     except av.error.FFmpegError as error:
-        raise GaitloomError(f"it is not a readable video ({error.strerror}); copy or convert it again") from None
+        raise GaitloomError(f"is not a readable video ({error.strerror}); copy or convert it again") from None
 
 
 def _stream(container: av.container.InputContainer) -> av.VideoStream:
     streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not streams:
-        raise GaitloomError("it holds no video stream; remove it from the folder")
+        raise GaitloomError("holds no video stream; remove it from the folder")
     if streams[0].codec_context is None:
-        raise GaitloomError("its codec is not known to this FFmpeg; convert it to H.264")
+        raise GaitloomError("has a codec that this FFmpeg does not know; convert it to H.264")
     return streams[0]
 
 

@@ -21,7 +21,7 @@ def view(plan: Plan, path: str | None) -> None:
         console.print(_clips(plan))
     else:
         console.print(_clip(plan, path))
-        for suffix in ("mp4", "png"):
+        for suffix in ("mp4", "jpg"):
             preview = plan.config.results / "preview" / f"{path}.{suffix}"
             if preview.is_file():
                 console.print(f"preview: {preview}")

@@ -3,10 +3,13 @@
 
 rule preview:
     input:
-        ancient("<results>/store.zarr/{subject}/{clip}/zarr.json"),
+        expand(
+            "<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
+            node=["video", *PLAN.shown.values()],
+        ),
     output:
         video="<results>/preview/{subject}/{clip}.mp4",
-        strip="<results>/preview/{subject}/{clip}.png",
+        strip="<results>/preview/{subject}/{clip}.jpg",
     log:
         "<results>/logs/preview/{subject}/{clip}.log",
     conda:
@@ -28,7 +31,7 @@ rule report:
             "<results>/store.zarr/{path}/zarr.json",
             path=PLAN.accepted,
         ),
-        expand("<results>/preview/{path}.mp4", path=PLAN.accepted),
+        expand("<results>/preview/{path}.jpg", path=PLAN.accepted),
     output:
         touch("<results>/.reported"),
     log:

@@ -8,7 +8,7 @@ for node in PLAN.nodes_of("silhouette"):
         input:
             reads(node),
         output:
-            directory(f"<results>/store.zarr/{{subject}}/{{clip}}/{node}"),
+            f"<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
         log:
             f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
         conda:

@@ -3,7 +3,10 @@
 
 rule index:
     input:
-        expand("<results>/store.zarr/{{subject}}/{{clip}}/{node}", node=PLAN.nodes),
+        expand(
+            "<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
+            node=PLAN.nodes,
+        ),
     output:
         "<results>/store.zarr/{subject}/{clip}/zarr.json",
     log:

@@ -5,7 +5,7 @@ rule video:
     input:
         source,
     output:
-        directory("<results>/store.zarr/{subject}/{clip}/video"),
+        "<results>/store.zarr/{subject}/{clip}/video/zarr.json",
     log:
         "<results>/logs/video/{subject}/{clip}.log",
     conda:

@@ -76,15 +76,17 @@ def _posing(node: Node, box: np.ndarray, width: int, height: int) -> dict[str, A
 def gait_cycles(xy: np.ndarray, valid: np.ndarray, time: np.ndarray, height: np.ndarray) -> int:
     """Full gait cycles seen: half the intervals between successive widest openings of the ankles.
 
-    `xy` (T, 23, 2) pixels, `valid` (T,), `time` (T,) s, `height` (T,) pixels. The ankles' distance, in heights, opens
-    once a step; openings are peaks at least 0.25 s apart that stand out by 0.05 heights.
+    `xy` (T, 23, 2) pixels, `valid` (T,), `time` (T,) s, `height` (T,) pixels. The ankles' offset from its median, in
+    heights, opens once a step (seen from the side along x, from the front along y, beside a steady step width);
+    openings are peaks at least 0.25 s apart that stand out by 0.05 heights. Short steps seen from the front do not.
     """
     from scipy.signal import find_peaks
 
     left, right = (WHOLEBODY_23.points.index(f"{s}_ankle") for s in ("left", "right"))
     if valid.sum() < 3:
         return 0
-    opening = np.linalg.norm(xy[valid, left] - xy[valid, right], axis=1) / np.nanmedian(height[valid])
+    apart = xy[valid, left] - xy[valid, right]
+    opening = np.linalg.norm(apart - np.nanmedian(apart, axis=0), axis=1) / np.nanmedian(height[valid])
     rate = (valid.sum() - 1) / (time[valid][-1] - time[valid][0])
     width = max(1, round(0.1 * rate))
     smooth = np.convolve(np.pad(opening, width // 2, mode="edge"), np.ones(width) / width, "same")[width // 2 :][

@@ -65,15 +65,25 @@ class Store:
 
     def list(self) -> list[NodeKey]:
         """Everything that stands where a node belongs, sorted; empty folders, which Snakemake makes ahead, apart."""
-        return sorted(NodeKey(*path.relative_to(self.root).parts) for path in self.root.glob("*/*/*") if path.is_dir())
+        return sorted(
+            NodeKey(*path.relative_to(self.root).parts)
+            for path in self.root.glob("*/*/*")
+            if path.is_dir() and any(path.iterdir())
+        )
 
     def stage(self, key: NodeKey) -> "Staged":
-        """Begin a node. Leftovers of dead processes that tried the same node are removed."""
-        for left in self.staging.glob(f"{str(key).replace('/', '.')}~*"):
+        """Begin a node. What dead processes of this host left in the staging folder is removed."""
+        for left in self.staging.glob("*~*~*~*"):
             _, host, pid, _ = left.name.rsplit("~", 3)
             if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
                 shutil.rmtree(left, ignore_errors=True)
+                left.unlink(missing_ok=True)
         return Staged(self, key)
+
+    def aside(self, name: str) -> Path:
+        """A path in the staging folder that nobody else uses, and that tells whose it is."""
+        self.staging.mkdir(parents=True, exist_ok=True)
+        return self.staging / f"{name}~{socket.gethostname()}~{os.getpid()}~{uuid.uuid4().hex[:8]}"
 
     def drop(self, key: NodeKey) -> None:
         """Remove a node: its clip's index first, since a deleted node that is still indexed reads as fill values."""
@@ -128,15 +138,13 @@ class Store:
 
     def _write(self, folder: Path, document: dict[str, Any]) -> None:
         """Put a group's metadata in place by one rename."""
-        self.staging.mkdir(parents=True, exist_ok=True)
-        draft = self.staging / f"metadata~{uuid.uuid4().hex}"
+        draft = self.aside("metadata")
         draft.write_text(json.dumps(document, indent=1, ensure_ascii=False))
         draft.replace(folder / METADATA)
 
     def _remove(self, folder: Path) -> None:
         if folder.exists():
-            self.staging.mkdir(parents=True, exist_ok=True)
-            aside = self.staging / f"removed~{uuid.uuid4().hex}"
+            aside = self.aside("removed")
             folder.rename(aside)
             shutil.rmtree(aside)
 
@@ -164,9 +172,8 @@ class Staged:
 
     def __init__(self, store: Store, key: NodeKey):
         self.store, self.key = store, key
-        flat = str(key).replace("/", ".")
-        self.folder = store.staging / f"{flat}~{socket.gethostname()}~{os.getpid()}~{uuid.uuid4().hex[:8]}"
-        self.folder.mkdir(parents=True)
+        self.folder = store.aside(str(key).replace("/", "."))
+        self.folder.mkdir()
         self._group = zarr.create_group(self.folder, zarr_format=3)
         self._streams: list[FrameStream] = []
 

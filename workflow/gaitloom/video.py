@@ -25,6 +25,7 @@ T = TypeVar("T")
 AHEAD = 8  # frames decoded ahead of the model
 SEEK_EARLY = 1  # s before a segment, since some containers seek by decoding time, or not exactly
 SLACK = Fraction(1, 500), Fraction(1, 10)  # s that may be missing at the end: with a frame count in the header, without
+DAMAGED = "copy it again or end the segment before"
 NO_PTS = int(np.iinfo(np.int64).min)  # what FFmpeg calls AV_NOPTS_VALUE
 
 
@@ -89,7 +90,7 @@ def decode(path: Path, start: int = 0, end: int | None = None) -> Iterator[Frame
         stream = _stream(container)
         stream.thread_type = "AUTO"
         count = 0
-        for raw in _decoded(container.decode(stream)):
+        for raw in _decoded(_raw(container, stream)):
             if count >= start:
                 yield Frame(count - start, raw)
             count += 1
@@ -98,11 +99,18 @@ def decode(path: Path, start: int = 0, end: int | None = None) -> Iterator[Frame
         _whole(path, stream, count, end)
 
 
+def _raw(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            raise GaitloomError(f"is damaged at {float((packet.pts or 0) * packet.time_base):.2f} s; {DAMAGED}")
+        yield from packet.decode()
+
+
 def _decoded(raws: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
     try:
         for raw in raws:
             if raw.is_corrupt:
-                raise GaitloomError(f"is damaged at {raw.time or 0:.2f} s; copy it again or end the segment before")
+                raise GaitloomError(f"is damaged at {raw.time or 0:.2f} s; {DAMAGED}")
             yield raw
     except av.error.FFmpegError as error:
         raise GaitloomError(f"cannot be decoded to its end ({error.strerror}); copy it again") from None
@@ -171,7 +179,7 @@ def _from(container: av.container.InputContainer, stream: av.VideoStream, pts: i
         return None
     try:
         container.seek(pts - round(SEEK_EARLY / Fraction(stream.time_base or 1)), stream=stream, backward=True)
-        raws = container.decode(stream)
+        raws = _raw(container, stream)
         keyed = False
         for raw in raws:
             keyed = keyed or bool(raw.key_frame)
@@ -179,7 +187,7 @@ def _from(container: av.container.InputContainer, stream: av.VideoStream, pts: i
                 return None
             if keyed and raw.pts == pts:
                 return chain([raw], raws)
-    except av.error.FFmpegError:
+    except (av.error.FFmpegError, GaitloomError):
         pass
     return None
 

@@ -231,7 +231,7 @@ def read_sheet(path: Path) -> list[Clip]:
         GaitloomError: there is none yet.
     """
     try:
-        file = path.open(newline="")
+        file = path.open(newline="", encoding="utf-8")
     except FileNotFoundError:
         raise GaitloomError(
             f"There is no {path} yet; run `gaitloom scan` (or snakemake, which scans by itself)."
@@ -247,10 +247,14 @@ def _rows(rows: Iterable[dict[str, str]], path: Path) -> Iterator[Clip]:
 
 def write_if_changed(path: Path, text: str) -> bool:
     """Put `text` at `path` by one rename, unless it is there already; say whether it was written."""
-    if path.is_file() and path.read_text() == text:
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text)
-    draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     return True

@@ -66,6 +66,12 @@ class Overlay:
                 )
             yield canvas
 
+    def telling_frames(self, count: int) -> list[int]:
+        """Frames spread evenly over those that show the subject, or over the clip where none does."""
+        shown = np.flatnonzero(self._track["valid"]) if "track" in self._nodes else np.arange(0)
+        shown = shown if len(shown) >= count else np.arange(len(self.time))
+        return shown[np.linspace(0, len(shown) - 1, count + 2)[1:-1].round().astype(int)].tolist()
+
     def _outline(self, canvas: np.ndarray, mask: np.ndarray) -> None:
         import cv2
 
@@ -116,16 +122,26 @@ class Overlay:
         canvas[8 : 8 + picture.shape[0], -8 - picture.shape[1] : -8] = picture
 
     def _cover_heads(self, canvas: np.ndarray, t: int) -> None:
-        """Paint over the head of the subject (from the keypoints) and the upper fifth of everybody's box."""
+        """Paint over the subject's head where it is posed, and over the upper third of everybody else's box."""
         import cv2
 
-        boxes = [*self._others(t), self._track["box"][t]] if "track" in self._nodes else []
-        for x0, y0, x1, y1 in (b * self.scale for b in boxes if np.isfinite(b[0])):
-            tall = y1 - y0
-            cv2.rectangle(canvas, (round(x0), round(y0 - 0.03 * tall)), (round(x1), round(y0 + 0.2 * tall)), HEAD, -1)
+        if "track" not in self._nodes:
+            return
+        box, others = self._track["box"][t], list(self._others(t))
+        if "keypoints" in self._nodes and self._points["valid"][t]:
+            x, y = np.nanmean(self._points["xy_23"][t, :5], axis=0) * self.scale
+            radius = 0.1 * (box[3] - box[1]) * self.scale
+            cv2.circle(canvas, (round(float(x)), round(float(y))), round(float(radius)), HEAD, -1, cv2.LINE_AA)
+        elif np.isfinite(box[0]):
+            others.append(box)
+        for x0, y0, x1, y1 in (b * self.scale for b in others):
+            top, bottom = y0 - 0.03 * (y1 - y0), y0 + 0.35 * (y1 - y0)
+            cv2.rectangle(
+                canvas, (round(float(x0)), round(float(top))), (round(float(x1)), round(float(bottom))), HEAD, -1
+            )
 
 
-def flow_colours(flow: np.ndarray, full: float = 8.0) -> np.ndarray:
+def flow_colours(flow: np.ndarray, full: float = 4.0) -> np.ndarray:
     """(h, w, 2) float32 px as (h, w, 3) uint8 RGB: hue is the direction (red right, y down), value the length up to
     `full` pixels."""
     import cv2
@@ -150,7 +166,7 @@ def render(plan: Plan, path: str) -> None:
     overlay = Overlay(plan, store, clip)
     target = plan.config.results / "preview" / f"{path}.mp4"
     target.parent.mkdir(parents=True, exist_ok=True)
-    wanted = set(np.linspace(0, len(overlay.time) - 1, STILLS + 2)[1:-1].round().astype(int).tolist())
+    wanted = set(overlay.telling_frames(STILLS))
     stills: list[np.ndarray] = []
 
     def pictures() -> Iterator[np.ndarray]:

@@ -139,7 +139,9 @@ def _record(config_file: Path, kept: int) -> None:
     )
     if done.returncode:
         MARKER.unlink(missing_ok=True)
-        raise GaitloomError(f"Snakemake could not record the nodes: {' '.join((done.stdout + done.stderr).split())[-500:]}")
+        raise GaitloomError(
+            f"Snakemake could not record the nodes: {' '.join((done.stdout + done.stderr).split())[-500:]}"
+        )
     say(f"{kept} nodes are up to date and recorded; run snakemake for the others")
 
 

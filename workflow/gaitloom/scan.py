@@ -208,7 +208,7 @@ def read_cache(path: Path) -> dict[str, Video]:
     """The videos as the last scan saw them, by path."""
     if not path.is_file():
         return {}
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return {
             row["path"]: Video(**{**row, "size": int(row["size"]), "mtime_ns": int(row["mtime_ns"])})  # pyright: ignore[reportArgumentType]
             for row in csv.DictReader(file, delimiter="\t")

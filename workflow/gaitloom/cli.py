@@ -176,3 +176,8 @@ def main() -> None:
     except KeyboardInterrupt:
         say("interrupted")
         sys.exit(130)
+    except Exception as error:
+        if DEBUG:
+            raise
+        say(f"error: {type(error).__name__}: {error}; this should not happen: `gaitloom --debug ...` shows where.")
+        sys.exit(1)

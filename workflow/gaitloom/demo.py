@@ -1,6 +1,7 @@
 """The demo clip: a walk filmed from the side, inside the package sports2d (BSD-3-Clause), checked by its own hash."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ def fetch(target: Path) -> None:
     if hashlib.sha256(video).hexdigest() != SHA256:
         raise GaitloomError(f"The video in {PACKAGE} is not the pinned one; do not use it, and report this.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}")
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
     draft.write_bytes(video)
     draft.replace(target)
 

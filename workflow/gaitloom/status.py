@@ -130,7 +130,9 @@ def _show(plan: Plan, rows: list[Row], most: int = 40) -> None:
     console.print(table)
     left = [r for r in rows if r.state != "done"]
     if left:
-        details = Table("clip", "node", "state", "reason")
+        details = Table()
+        for column in ("clip", "node", "state", "reason"):
+            details.add_column(column, overflow="fold")
         for row in left[:most]:
             details.add_row(row.clip, row.node, row.state, row.reason)
         console.print(details)

@@ -91,7 +91,7 @@ class Store:
         self._remove(self.path(key))
 
     def clear(self, key: NodeKey) -> None:
-        """Remove what is left of a node without metadata: Snakemake deletes that file alone before it makes it again."""
+        """Remove what is left of a node without metadata: before a job, Snakemake deletes that file alone."""
         if not (self.path(key) / METADATA).is_file():
             self._remove(self.path(key))
 

@@ -31,7 +31,8 @@ def _clips(plan: Plan) -> Table:
     from gaitloom.qc import COLUMNS
 
     store = Store(plan.config.results)
-    table = Table("clip", *COLUMNS)
+    table = Table("clip", *COLUMNS, box=None)
+    table.columns[0].no_wrap = True
     for path in plan.accepted:
         quality = (store.index(path) or {}).get("qc", {})
         table.add_row(path, *(str(quality.get(c, "")) for c in COLUMNS))

@@ -1,5 +1,6 @@
 """The one function that makes a node. Every executor calls it; it knows nothing of who called."""
 
+import contextlib
 import json
 import shutil
 import time as clock
@@ -117,7 +118,8 @@ def derive(plan: Plan, key: NodeKey, recipe_digest: str) -> None:
         record = _make(plan, store, key, recipe, recipe_digest)
     except Exception as error:
         reason = _reason(error, plan, key, results)
-        write_if_changed(failure, json.dumps({"recipe_digest": recipe_digest, "reason": reason}) + "\n")
+        with contextlib.suppress(OSError):  # a full disk cannot take the reason either; the log has it
+            write_if_changed(failure, json.dumps({"recipe_digest": recipe_digest, "reason": reason}) + "\n")
         raise GaitloomError(reason) from error
     failure.unlink(missing_ok=True)
     write_if_changed(results / "provenance" / f"{key}.json", json.dumps(record, indent=1) + "\n")
@@ -170,7 +172,7 @@ def _reason(error: Exception, plan: Plan, key: NodeKey, results: Path) -> str:
     name = Path(clip.video).name if clip else str(key)
     if isinstance(error, GaitloomError):
         text = str(error)
-        return text if text[:1].isupper() else f"{name} {text}."
+        return text if text.endswith(".") else f"{name} {text}."
     if isinstance(error, OSError) and error.errno == 28:
         free = shutil.disk_usage(results).free >> 20
         return f"The disk of {results} is full ({free} MiB left) while making {key}; free some and run snakemake again."

@@ -174,7 +174,11 @@ class Staged:
         self.store, self.key = store, key
         self.folder = store.aside(str(key).replace("/", "."))
         self.folder.mkdir()
-        self._group = zarr.create_group(self.folder, zarr_format=3)
+        try:
+            self._group = zarr.create_group(self.folder, zarr_format=3)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         self._streams: list[FrameStream] = []
 
     def put(self, name: str, data: np.ndarray, dims: Sequence[str], **attributes: Any) -> None:

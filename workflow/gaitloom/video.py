@@ -175,8 +175,6 @@ def _again(path: Path, pts: Sequence[int], start: int) -> Iterator[Frame]:
 
 def _from(container: av.container.InputContainer, stream: av.VideoStream, pts: int) -> Iterator[av.VideoFrame] | None:
     """The frames from `pts` on, decoded from a key frame at or before it; None where seeking does not lead there."""
-    if "avi" in container.format.name:  # it has no time stamps of its own: after a seek they may come out otherwise
-        return None
     try:
         container.seek(pts - round(SEEK_EARLY / Fraction(stream.time_base or 1)), stream=stream, backward=True)
         raws = _raw(container, stream)

@@ -7,6 +7,7 @@ Model: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2
 
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,14 +76,6 @@ def _graph(text: str, outputs: list[str], side: dict[str, Any] | None = None) ->
         return SolutionBase(graph_config=config, side_inputs=side, outputs=outputs)
 
 
-def _roi(centre: tuple[float, float], side: float, width: int, height: int) -> Any:
-    from mediapipe.framework.formats import rect_pb2
-
-    return rect_pb2.NormalizedRect(  # pyright: ignore[reportAttributeAccessIssue]
-        x_center=centre[0] / width, y_center=centre[1] / height, width=side / width, height=side / height
-    )
-
-
 class Finder:
     """BlazePose's person detector; it gives a circle around each person's whole body."""
 
@@ -92,14 +85,15 @@ class Finder:
             self(_BLANK)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Everyone in a (H, W, 3) uint8 RGB image, the most certain first: (N, 4) float64 of hip x, y, radius of the
-        circle around the body (pixels), and score."""
+        """Everyone in a (H, W, 3) uint8 RGB image, the most certain first: (N, 5) float64 of hip x, y, radius of the
+        circle around the body (pixels), tilt (radians, 0 upright, positive to the image's right), and score."""
         height, width = image.shape[:2]
         found = []
         for person in self._find.process(image).detections or []:
             hip, top = (np.array([p.x * width, p.y * height]) for p in person.location_data.relative_keypoints[:2])
-            found.append((*hip, np.hypot(*(top - hip)), person.score[0]))
-        return np.array(sorted(found, key=lambda f: -f[3])).reshape(-1, 4)
+            up = top - hip
+            found.append((*hip, np.hypot(*up), np.arctan2(up[0], -up[1]), person.score[0]))
+        return np.array(sorted(found, key=lambda f: -f[4])).reshape(-1, 5)
 
 
 class Poser:
@@ -113,19 +107,51 @@ class Poser:
             self(_BLANK, (32.0, 32.0), 64.0)
 
     def __call__(
-        self, image: np.ndarray, centre: tuple[float, float], side: float
-    ) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """Pose the person in an upright square of a (H, W, 3) uint8 RGB image; the square may reach beyond the image.
+        self, image: np.ndarray, centre: tuple[float, float], side: float, tilt: float = 0.0
+    ) -> "Posed | None":
+        """Pose the person in a square of a (H, W, 3) uint8 RGB image; None where the model sees nobody in it.
 
-        `centre` and `side` in pixels. Returns the landmarks (33, 3) float32 as x, y in pixels and visibility, and the
-        mask (H, W) float32 in 0..1 if asked for; None where the model sees no person.
+        `centre` and `side` in pixels, `tilt` in radians (positive: leaning to the image's right). The square may reach
+        beyond the image.
         """
-        height, width = image.shape[:2]
-        result = self._pose.process({"image": image, "roi": _roi(centre, side, width, height)})
+        from mediapipe.framework.formats import rect_pb2
+
+        # A square crop around it: mediapipe turns regions in normalised coordinates, right only in a square picture.
+        crop, corner = _square(image, centre, side * (abs(np.cos(tilt)) + abs(np.sin(tilt))))
+        size = len(crop)
+        roi = rect_pb2.NormalizedRect(  # pyright: ignore[reportAttributeAccessIssue]
+            x_center=(centre[0] - corner[0]) / size,
+            y_center=(centre[1] - corner[1]) / size,
+            width=side / size,
+            height=side / size,
+            rotation=tilt,
+        )
+        result = self._pose.process({"image": crop, "roi": roi})
         if not result.landmarks:
             return None
-        points = np.array([(p.x * width, p.y * height, p.visibility) for p in result.landmarks.landmark], np.float32)
-        return points, (result.segmentation_mask if self._mask else None)
+        points = [(p.x * size + corner[0], p.y * size + corner[1], p.visibility) for p in result.landmarks.landmark]
+        return Posed(np.array(points, np.float32), result.segmentation_mask if self._mask else None, corner)
+
+
+@dataclass(frozen=True)
+class Posed:
+    """One person's landmarks (33, 3) float32 as x, y in full-frame pixels and visibility; and, if asked for, how likely
+    each pixel is the person, (S, S) float32 on a square whose first pixel is `corner` (x, y) of the full frame."""
+
+    points: np.ndarray
+    mask: np.ndarray | None
+    corner: tuple[int, int]
+
+
+def _square(image: np.ndarray, centre: tuple[float, float], side: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """A square of a (H, W, 3) image that holds the given one, black beyond the borders, and its first pixel (x, y)."""
+    size = int(np.ceil(side)) + 2
+    x, y = int(np.floor(centre[0] - size / 2)), int(np.floor(centre[1] - size / 2))
+    crop = np.zeros((size, size, 3), np.uint8)
+    inside = image[max(0, y) : max(0, y + size), max(0, x) : max(0, x + size)]
+    top, left = max(0, -y), max(0, -x)
+    crop[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return crop, (x, y)
 
 
 def region(box: np.ndarray) -> tuple[tuple[float, float], float]:

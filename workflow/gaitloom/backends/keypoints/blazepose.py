@@ -35,4 +35,4 @@ class Backend:
         """(33, 3) float32 x, y in full-frame pixels and visibility for each (image, box); None where nobody is seen."""
         for image, box in people:
             posed = self._pose(image, *_blazepose.region(box))
-            yield posed[0] if posed else None
+            yield posed.points if posed else None

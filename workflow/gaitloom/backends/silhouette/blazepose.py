@@ -36,8 +36,11 @@ class Backend:
     ) -> Iterator[tuple[np.ndarray, tuple[int, int]] | None]:
         """A bool mask and its place (x, y) in the full frame for each (image, box); None where nobody is seen."""
         for image, box in people:
-            (x, y), side = _blazepose.region(box)
-            left, top = max(0, int(x - side / 2)), max(0, int(y - side / 2))
-            crop = np.ascontiguousarray(image[top : int(y + side / 2) + 1, left : int(x + side / 2) + 1])
-            posed = self._pose(crop, (x - left, y - top), side)
-            yield None if posed is None else (posed[1] > self._threshold, (left, top))  # pyright: ignore[reportOptionalOperand]
+            posed = self._pose(image, *_blazepose.region(box))
+            if posed is None or posed.mask is None:
+                yield None
+                continue
+            (x, y), (height, width) = posed.corner, image.shape[:2]
+            left, top = max(0, x), max(0, y)
+            inside = posed.mask[top - y : height - y, left - x : width - x]
+            yield inside > self._threshold, (left, top)

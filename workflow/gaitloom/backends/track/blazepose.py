@@ -39,25 +39,25 @@ class Backend:
         """For every RGB image (H, W, 3) uint8: tight boxes and scores of everyone in it."""
         for image in images:
             boxes, scores = [], []
-            for x, y, radius, score in self._circles(image):
-                posed = self._pose(image, (x, y), ROI_SIDE * radius)
+            for x, y, radius, tilt, score in self._circles(image):
+                posed = self._pose(image, (x, y), ROI_SIDE * radius, tilt)
                 if posed is None:
                     continue
-                box = body_box(posed[0], image.shape[1], image.shape[0])
+                box = body_box(posed.points, image.shape[1], image.shape[0])
                 if box is not None and (not boxes or iou(box[None], np.array(boxes)).max() < 0.6):
                     boxes.append(box)
                     scores.append(score)
             yield People(np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
 
     def _circles(self, image: np.ndarray) -> list[np.ndarray]:
-        """(4,) a person: hip x, y, radius, score, over all squares, each person once, the surest first."""
+        """(5,) a person: hip x, y, radius, tilt, score, over all squares, each person once, the surest first."""
         found = []
         for x, y, side in squares(image.shape[1], image.shape[0]):
             people = self._find(np.ascontiguousarray(image[y : y + side, x : x + side]))
             people[:, :2] += (x, y)
-            found += [p for p in people if p[3] >= self._options.min_score]
+            found += [p for p in people if p[4] >= self._options.min_score]
         kept: list[np.ndarray] = []
-        for person in sorted(found, key=lambda p: (-p[3], p[0], p[1])):
+        for person in sorted(found, key=lambda p: (-p[4], p[0], p[1])):
             if all(np.hypot(*(person[:2] - k[:2])) > SAME_PERSON * min(person[2], k[2]) for k in kept):
                 kept.append(person)
         return kept

@@ -1,0 +1,291 @@
+"""One contract for every backend file, also for those that come later: whatever lies in backends/*/ is tested here."""
+
+import importlib.metadata
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import gaitloom
+import numpy as np
+import pytest
+from gaitloom import backends, modalities
+from gaitloom.errors import GaitloomError
+from gaitloom.keypoint_formats import KeypointFormat
+from gaitloom.tracking import People
+from pydantic import ValidationError
+from walker import GAITS, Walk
+
+FOLDER = Path(gaitloom.__file__).parent / "backends"
+BACKENDS = sorted((p.parent.name, p.stem) for p in FOLDER.glob("*/*.py") if not p.stem.startswith("_"))
+every_backend = pytest.mark.parametrize(("modality", "name"), BACKENDS, ids=["-".join(b) for b in BACKENDS])
+METHODS = {"track": "people", "keypoints": "points", "silhouette": "masks", "flow": "flows"}
+SIZES = [(320, 240), (241, 319), (323, 181)]
+CROP = 0.4  # of width and height, cut off all around for flow, which is slow
+HEAVY = ("cv2", "mediapipe", "torch", "av", "tensorflow", "onnxruntime", "scipy", "zarr")
+
+
+@cache
+def walk(size: tuple[int, int]) -> Walk:
+    return Walk(GAITS["normal"], frames=4, fps=8, size=size, seed=1)
+
+
+def items(modality: str, size: tuple[int, int]) -> list[Any]:
+    """What a backend of this modality is given: images, (image, box) pairs or pairs of grey images."""
+    images = list(walk(size).frames())
+    if modality == "track":
+        return images
+    if modality == "flow":
+        x, y = (round(CROP * n) for n in size)
+        middle = np.s_[y:-y, x:-x]
+        return list(pairwise(np.ascontiguousarray(i[middle] @ [0.299, 0.587, 0.114]).astype(np.uint8) for i in images))
+    assert modality in METHODS, f"say here what a {modality} backend is given and gives"
+    return list(zip(images, walk(size).box, strict=True))
+
+
+def module_of(modality: str, name: str) -> ModuleType:
+    return backends.find(modality, name)
+
+
+@cache
+def instance(modality: str, name: str) -> Any:
+    module = module_of(modality, name)
+    return module.Backend(module.SPEC.options())
+
+
+def run(backend: Any, modality: str, given: Iterable[Any]) -> list[Any]:
+    """The backend's stream over `given`: one output per input."""
+    given = list(given)
+    found = list(getattr(backend, METHODS[modality])(iter(given)))
+    assert len(found) == len(given)
+    return found
+
+
+def arrays(output: Any) -> list[np.ndarray]:
+    """The arrays of one output, whatever its kind."""
+    if output is None:
+        return []
+    if isinstance(output, People):
+        return [output.box, output.score]
+    return [np.asarray(a) for a in (output if isinstance(output, tuple) else (output,))]
+
+
+def same(one: Any, other: Any) -> bool:
+    pairs = list(zip(arrays(one), arrays(other), strict=True))
+    return all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
+
+
+def test_there_are_backends_of_every_modality() -> None:
+    assert {modality for modality, _ in BACKENDS} == set(modalities.NAMES) - {"video"} == set(METHODS)
+
+
+@every_backend
+def test_spec(modality: str, name: str) -> None:
+    spec = module_of(modality, name).SPEC
+    assert spec.version >= 1
+    assert spec.licence.strip()
+    assert spec.packages
+    for package in spec.packages:
+        assert importlib.metadata.version(package)
+    for weight in spec.weights:
+        assert len(weight.sha256) == 64
+        assert weight.verify().is_file()
+    defaults = spec.options()
+    assert spec.options(**defaults.model_dump(by_alias=True)) == defaults
+    json.dumps(defaults.model_dump(mode="json", by_alias=True))
+    with pytest.raises(ValidationError):
+        spec.options(no_such_option=1)
+    assert all(field.description for field in spec.options.model_fields.values())
+
+
+LIGHT = """
+import importlib, sys
+importlib.import_module(sys.argv[1]).SPEC.options()
+print(*sorted({m.split(".")[0] for m in sys.modules} & set(sys.argv[2:])))
+"""
+
+
+@every_backend
+def test_its_import_is_light(modality: str, name: str) -> None:
+    command = [sys.executable, "-c", LIGHT, f"gaitloom.backends.{modality}.{name}", *HEAVY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+@every_backend
+@pytest.mark.parametrize("size", SIZES, ids=["x".join(map(str, s)) for s in SIZES])
+def test_shapes_and_types(modality: str, name: str, size: tuple[int, int]) -> None:
+    backend = instance(modality, name)
+    given = items(modality, size)
+    found = run(backend, modality, given)
+    assert any(len(arrays(output)) and arrays(output)[0].size for output in found), "it found nothing at all"
+    for source, output in zip(given, found, strict=True):
+        _shape_of[modality](backend, source, output, size)
+
+
+def _people(backend: Any, image: np.ndarray, output: People, size: tuple[int, int]) -> None:
+    assert (output.box.dtype, output.score.dtype) == (np.float32, np.float32)
+    assert output.box.shape == (len(output.score), 4)
+    if output.identity is not None:
+        assert (output.identity.dtype, output.identity.shape) == (np.int32, output.score.shape)
+    assert np.isfinite(output.box).all() and np.isfinite(output.score).all()
+    assert (output.box[:, :2] >= 0).all() and (output.box[:, 2:] <= size).all()
+    assert (output.box[:, 2:] > output.box[:, :2]).all()
+
+
+def _points(backend: Any, source: Any, output: np.ndarray | None, size: tuple[int, int]) -> None:
+    assert isinstance(backend.format, KeypointFormat) and backend.score_kind.strip()
+    if output is not None:
+        assert (output.shape, output.dtype) == ((len(backend.format.points), 3), np.float32)
+        assert np.isfinite(output[:, 2]).all()
+
+
+def _mask(backend: Any, source: Any, output: Any, size: tuple[int, int]) -> None:
+    if output is not None:
+        mask, (x, y) = output
+        assert mask.dtype == bool and mask.ndim == 2
+        assert isinstance(x, int) and isinstance(y, int) and x >= 0 and y >= 0
+        assert x + mask.shape[1] <= size[0] and y + mask.shape[0] <= size[1]
+
+
+def _flow(backend: Any, source: tuple[np.ndarray, np.ndarray], output: np.ndarray, size: tuple[int, int]) -> None:
+    assert (output.shape, output.dtype) == ((*source[0].shape, 2), np.float32)
+    assert np.isfinite(output).all()
+
+
+_shape_of = {"track": _people, "keypoints": _points, "silhouette": _mask, "flow": _flow}
+
+
+@every_backend
+def test_two_instances_agree_and_frames_do_not_depend_on_each_other(modality: str, name: str) -> None:
+    """A fresh instance on the same frames in another order, twice over, gives the same for every frame."""
+    given = items(modality, SIZES[0])
+    expected = run(instance(modality, name), modality, given)
+    module = module_of(modality, name)
+    fresh = module.Backend(module.SPEC.options())
+    order = [2, 0, 1, *range(3, len(given)), 0]
+    for index, output in zip(order, run(fresh, modality, [given[i] for i in order]), strict=True):
+        assert same(output, expected[index]), f"frame {index} came out otherwise"
+
+
+@every_backend
+def test_inputs_are_left_as_they_are(modality: str, name: str) -> None:
+    given = items(modality, SIZES[0])[:1]
+    before = [a.copy() for item in given for a in arrays(item)]
+    run(instance(modality, name), modality, given)
+    for array, copy in zip([a for item in given for a in arrays(item)], before, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@every_backend
+def test_frames_are_taken_as_they_come(modality: str, name: str) -> None:
+    """Memory must not grow with the clip: outputs come before the whole stream has been read."""
+    taken = 0
+
+    def endless() -> Iterator[Any]:
+        nonlocal taken
+        while taken < 100_000:
+            taken += 1
+            yield items_[taken % len(items_)]
+
+    items_ = items(modality, SIZES[0])
+    next(iter(getattr(instance(modality, name), METHODS[modality])(endless())))
+    assert taken < 1000
+
+
+@every_backend
+def test_a_blank_picture_shows_nobody(modality: str, name: str) -> None:
+    backend = instance(modality, name)
+    blank = np.full((180, 320, 3), 128, np.uint8)
+    box = np.array([100, 20, 200, 170], np.float32)
+    grey = blank[:40, :60, 0].copy()
+    given = {"track": blank, "flow": (grey, grey)}.get(modality, (blank, box))
+    (found,) = run(backend, modality, [given])
+    _shape_of[modality](backend, given, found, (320, 180))
+    if modality == "track":
+        assert len(found.box) == 0
+    elif modality == "flow":
+        assert np.abs(found).max() < 1e-3
+    elif modality == "silhouette" and found is not None:
+        assert not found[0].any()
+    elif modality == "keypoints" and found is not None:
+        assert not np.isfinite(found[:, :2]).any()
+
+
+@every_backend
+def test_it_needs_no_network(modality: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a backend reached for the network")
+
+    for function in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, function, refuse)
+    module = module_of(modality, name)
+    backend = module.Backend(module.SPEC.options())
+    run(backend, modality, items(modality, SIZES[0])[:1])
+
+
+WEIGHTS = [(m, n, i) for m, n in BACKENDS for i in range(len(backends.find(m, n).SPEC.weights))]
+
+
+@pytest.mark.parametrize(("modality", "name", "number"), WEIGHTS)
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"sha256": "0" * 64}, "have SHA-256 [0-9a-f]{64}, not 0{64}; run `make env`"),
+        ({"path": "modules/none.tflite"}, "The weights .*modules/none.tflite are missing; run `make env`"),
+        ({"package": "no_such_package"}, "The package no_such_package is not installed; run `make env`"),
+    ],
+)
+def test_weights_that_are_not_those(
+    modality: str, name: str, number: int, change: dict[str, str], sentence: str
+) -> None:
+    weight = replace(module_of(modality, name).SPEC.weights[number], **change)
+    with pytest.raises(GaitloomError, match=sentence) as caught:
+        weight.verify()
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_backend_names_those_that_exist() -> None:
+    with pytest.raises(GaitloomError, match=r"track has no backend named 'nobody'; choose one of: .*blazepose"):
+        backends.find("track", "nobody")
+
+
+@pytest.mark.parametrize("options", [{}, {"lambda": 0.05, "scales": 3, "warps": 2, "median_filtering": 3, "tau": 0.2}])
+def test_tvl1_is_opencvs_own(options: dict[str, Any]) -> None:
+    """Exactly what a direct call gives, also when the solver was used before."""
+    import cv2
+
+    setters = {
+        "lambda": "Lambda", "scales": "ScalesNumber", "warps": "WarpingsNumber", "median_filtering": "MedianFiltering",
+        "tau": "Tau",
+    }  # fmt: skip
+    module = module_of("flow", "tvl1_opencv")
+    pairs = items("flow", SIZES[0])
+    for (before, after), found in zip(
+        pairs, run(module.Backend(module.Options(**options)), "flow", pairs), strict=True
+    ):
+        solver = cv2.optflow.DualTVL1OpticalFlow.create()
+        for option, value in options.items():
+            getattr(solver, f"set{setters[option]}")(value)
+        np.testing.assert_array_equal(found, solver.calc(before, after, None))
+
+
+def test_tvl1s_defaults_are_opencvs() -> None:
+    import cv2
+
+    solver = cv2.optflow.DualTVL1OpticalFlow.create()
+    getters = {
+        "tau": "Tau", "lambda": "Lambda", "theta": "Theta", "scales": "ScalesNumber", "warps": "WarpingsNumber",
+        "epsilon": "Epsilon", "inner_iterations": "InnerIterations", "outer_iterations": "OuterIterations",
+        "scale_step": "ScaleStep", "gamma": "Gamma", "median_filtering": "MedianFiltering",
+    }  # fmt: skip
+    defaults = module_of("flow", "tvl1_opencv").Options().model_dump(by_alias=True)
+    assert {option: getattr(solver, f"get{name}")() for option, name in getters.items()} == pytest.approx(defaults)

@@ -165,14 +165,15 @@ _shape_of = {"track": _people, "keypoints": _points, "silhouette": _mask, "flow"
 
 
 @every_backend
-def test_two_instances_agree_and_frames_do_not_depend_on_each_other(modality: str, name: str) -> None:
-    """A fresh instance on the same frames in another order, twice over, gives the same for every frame."""
-    given = items(modality, SIZES[0])
-    expected = run(instance(modality, name), modality, given)
+def test_nothing_depends_on_what_came_before(modality: str, name: str) -> None:
+    """Another instance, warm from smaller pictures, on the same frames in another order: the same for every frame."""
     module = module_of(modality, name)
-    fresh = module.Backend(module.SPEC.options())
-    order = [2, 0, 1, *range(3, len(given)), 0]
-    for index, output in zip(order, run(fresh, modality, [given[i] for i in order]), strict=True):
+    given = items(modality, SIZES[0])
+    expected = run(module.Backend(module.SPEC.options()), modality, given)
+    warm = module.Backend(module.SPEC.options())
+    run(warm, modality, items(modality, SIZES[2])[:1])
+    order = [*reversed(range(len(given))), 0]
+    for index, output in zip(order, run(warm, modality, [given[i] for i in order]), strict=True):
         assert same(output, expected[index]), f"frame {index} came out otherwise"
 
 

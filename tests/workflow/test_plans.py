@@ -92,9 +92,9 @@ def test_copied_store_plans_nothing(done: Project, tmp_path: Path) -> None:
 
 def test_changed_backend_option(done: Project) -> None:
     done.config["nodes"]["track"]["backend_options"] = {"min_score": 0.6}
-    assert done.plan() == Counter(
-        {"track": 2, "keypoints": 2, "index": 2, "preview": 2, "report": 1}
-    ), "the track, what reads it, and what stands above; not the video node"
+    assert done.plan() == Counter({"track": 2, "keypoints": 2, "index": 2, "preview": 2, "report": 1}), (
+        "the track, what reads it, and what stands above; not the video node"
+    )
 
 
 def test_added_node(done: Project) -> None:

@@ -43,12 +43,12 @@ class Backend:
     def __init__(self, options: Options):
         import cv2
 
+        self._scales = options.scales
         self._solver = cv2.optflow.DualTVL1OpticalFlow.create()
         # The setters: the constructor's keywords are misspelt in OpenCV's binding.
         self._solver.setTau(options.tau)
         self._solver.setLambda(options.lambda_)
         self._solver.setTheta(options.theta)
-        self._solver.setScalesNumber(options.scales)
         self._solver.setWarpingsNumber(options.warps)
         self._solver.setEpsilon(options.epsilon)
         self._solver.setInnerIterations(options.inner_iterations)
@@ -60,4 +60,5 @@ class Backend:
     def flows(self, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
         """(h, w, 2) float32 displacement in pixels for every pair of grey frames (h, w) uint8."""
         for before, after in pairs:
+            self._solver.setScalesNumber(self._scales)  # a small picture lowers it for good, for later ones too
             yield self._solver.calc(before, after, None)  # pyright: ignore[reportCallIssue,reportArgumentType]

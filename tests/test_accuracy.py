@@ -66,7 +66,7 @@ def synthetic(view: str) -> tuple[Walk, list[People], Seen]:
 
 @views
 def test_the_walker_is_found_where_it_is(view: str) -> None:
-    """Measured: one person in every frame; mean IoU 0.953 sagittal and 0.956 frontal, least 0.87 and 0.94."""
+    """Measured: one person in every frame; mean IoU 0.948 sagittal and 0.955 frontal, least 0.86 and 0.93."""
     walk, people, seen = synthetic(view)
     inside = (walk.box[:, :2] > 3).all(axis=1) & (walk.box[:, 2:] < np.array([WIDTH, HEIGHT]) - 3).all(axis=1)
     assert inside.sum() >= 25
@@ -91,7 +91,7 @@ def errors(view: str) -> tuple[np.ndarray, np.ndarray]:
 
 @views
 def test_the_points_are_where_they_are(view: str) -> None:
-    """Measured: PCK at 0.1 of the person's height 0.987 sagittal, 1.000 frontal; mean distance 0.019 and 0.015; no
+    """Measured: PCK at 0.1 of the person's height 0.983 sagittal, 1.000 frontal; mean distance 0.020 and 0.015; no
     point's own mean over 0.046. Without the small toes, which BlazePose lacks."""
     kept, _ = errors(view)
     assert len(kept) == 30
@@ -103,8 +103,8 @@ def test_the_points_are_where_they_are(view: str) -> None:
 
 @views
 def test_left_is_left(view: str) -> None:
-    """Measured on knees, ankles, heels and big toes: 0.029 of the height from truth against 0.218 from truth with left
-    and right exchanged (sagittal), 0.024 against 0.078 (frontal); all points' PCK at 0.1 falls to 0.58 and 0.56."""
+    """Measured on knees, ankles, heels and big toes: 0.032 of the height from truth against 0.214 from truth with left
+    and right exchanged (sagittal), 0.024 against 0.078 (frontal); all points' PCK at 0.1 falls to 0.59 and 0.57."""
     kept, exchanged = errors(view)
     assert (exchanged[:, HAS] < 0.1).mean() < 0.7
     legs = [i for i, name in enumerate(WHOLEBODY_23.points) if name.endswith(("knee", "ankle", "heel", "big_toe"))]
@@ -113,7 +113,7 @@ def test_left_is_left(view: str) -> None:
 
 @views
 def test_the_silhouette_covers_the_walker(view: str) -> None:
-    """Measured: mean IoU 0.972 sagittal and 0.974 frontal, least 0.949 and 0.969."""
+    """Measured: mean IoU 0.973 sagittal and 0.974 frontal, least 0.956 and 0.969."""
     walk, _, seen = synthetic(view)
     overlap = []
     for t, found in enumerate(segmenter.Backend(segmenter.Options()).masks(seen.of(walk.frames()))):
@@ -157,7 +157,7 @@ def pictures(path: Path, start: int = 0, end: int | None = None) -> Iterator[np.
 @pytest.mark.parametrize("clip", ["walk4_side.mp4", "walk3_OK.mp4"], indirect=True)
 def test_real_walkers_are_followed_and_posed(clip: Path) -> None:
     """A panning camera, and a small figure in the dark. Measured: boxed and posed in every frame of both; greatest step
-    0.04 and 0.11 heights."""
+    0.07 and 0.09 heights."""
     people = find(pictures(clip))
     seen = Seen(people, np.arange(len(people)) / 30)
     assert seen.seen.mean() >= 0.98
@@ -178,18 +178,18 @@ def found_in(path: Path) -> list[People]:
 )  # fmt: skip
 def test_one_person_is_never_taken_for_the_other(clip: Path, start: list[float] | None, front: bool) -> None:
     """One stands in front and is seen in every frame; the other passes behind, half hidden from 1 s on, and is seen in
-    67 of 100 frames before the name is lost. Greatest step measured: 0.14 heights."""
+    90 of 100 frames before the name is lost. Greatest step measured: 0.09 heights."""
     people = found_in(clip)
     seen = Seen(people, np.arange(len(people)) / 60, start)
-    assert seen.seen.mean() >= (0.98 if front else 0.6)
+    assert seen.seen.mean() >= (0.98 if front else 0.85)
     assert seen.jumps().max() < 0.25
     # Feet tell them apart: those of the one in front stand below y = 1500 px.
     assert set(seen.box[seen.seen, 3] > 1500) == {front}
 
 
 def test_the_demos_walker_is_the_subject(demo_clip: Path) -> None:
-    """A woman walks leftwards along the bottom; a man stands on a roof above. Measured: seen in 151 of 155 frames; her
-    box's centre at 0.68 to 0.76 of the picture's height."""
+    """A woman walks leftwards along the bottom; a man stands on a roof above. Measured: seen in 149 of 155 frames; her
+    box's centre at 0.72 to 0.76 of the picture's height."""
     people = find(pictures(demo_clip, 45, 200))
     seen = Seen(people, np.arange(len(people)) / 30)
     assert seen.seen.mean() >= 0.95

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
 
@@ -75,7 +76,7 @@ class Store:
         """Begin a node. What dead processes of this host left in the staging folder is removed."""
         for left in self.staging.glob("*~*~*~*"):
             _, host, pid, _ = left.name.rsplit("~", 3)
-            if host == socket.gethostname() and not Path(f"/proc/{pid}").exists():
+            if host == socket.gethostname() and not psutil.pid_exists(int(pid)):
                 shutil.rmtree(left, ignore_errors=True)
                 left.unlink(missing_ok=True)
         return Staged(self, key)

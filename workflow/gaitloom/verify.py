@@ -49,6 +49,9 @@ def _changed(folder: Path, checksums: dict[str, str]) -> Iterator[str]:
 def _schema(store: Store, key: NodeKey, attributes: dict[str, Any]) -> Iterator[str]:
     """Arrays that are missing, extra or shaped otherwise than their modality and the clip's time axis say."""
     node = store.open(key)
+    if attributes.get("modality") not in modalities.NAMES:
+        yield f"is of the unknown modality {attributes.get('modality')}"
+        return
     expected = modalities.find(attributes["modality"]).ARRAYS
     arrays = node.arrays
     for name in sorted(set(expected) ^ set(arrays)):

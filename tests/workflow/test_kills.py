@@ -1,4 +1,4 @@
-"""kill -9 at random moments, then the same command: the run completes, and the bytes are those of an undisturbed run."""
+"""kill -9 at random moments, then the same command: the run completes, with the bytes of an undisturbed run."""
 
 import os
 import random

@@ -98,7 +98,10 @@ def swapped(xy: np.ndarray, valid: np.ndarray, height: np.ndarray) -> np.ndarray
         # Positions before, as they were named at t - 1: a swap there must not repeat itself here.
         earlier = xy[t - 2][mirror if flags[t - 1] else order]
         expected = 2 * xy[t - 1][order] - earlier
-        kept = np.nanmean(np.linalg.norm(xy[t][order] - expected, axis=1))
-        exchanged = np.nanmean(np.linalg.norm(xy[t][mirror] - expected, axis=1))
+        apart = np.stack([np.linalg.norm(xy[t][names] - expected, axis=1) for names in (order, mirror)])
+        known = np.isfinite(apart).all(axis=0)
+        if not known.any():
+            continue
+        kept, exchanged = apart[:, known].mean(axis=1)
         flags[t] = exchanged < 0.5 * kept and kept - exchanged > 0.05 * height[t]
     return flags

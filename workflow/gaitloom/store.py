@@ -29,6 +29,7 @@ from gaitloom.errors import GaitloomError
 from gaitloom.provenance import Recipe, canonical, digest
 
 SHARD = 64  # frames a shard: 300 frames of any modality are 5 files
+BLOCK = 512 * 1024  # Blosc's block for masks and labels: a third smaller than with its own choice
 METADATA = "zarr.json"
 
 # Zarr warns that consolidated metadata is not in the v3 specification yet; that is known, and everyone's readers cope.
@@ -209,8 +210,9 @@ class Staged:
             compressors=BloscCodec(
                 typesize=dtype.itemsize,
                 cname="zstd",
-                clevel=3,
+                clevel=5,
                 shuffle=BloscShuffle.bitshuffle if dtype.itemsize == 1 else BloscShuffle.shuffle,
+                blocksize=BLOCK if dtype.itemsize == 1 else 0,
             ),
             dimension_names=dims,
             attributes=attributes,

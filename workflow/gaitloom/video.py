@@ -17,6 +17,7 @@ from typing import TypeVar
 import av
 import av.container
 import av.error
+from av.video.reformatter import VideoReformatter
 import numpy as np
 
 from gaitloom.errors import GaitloomError
@@ -43,7 +44,7 @@ class Header:
 class Frame:
     """One decoded frame of a clip."""
 
-    def __init__(self, index: int, raw: av.VideoFrame):
+    def __init__(self, index: int, raw: av.VideoFrame, reformatter: VideoReformatter):
         if raw.rotation % 90:
             raise GaitloomError(f"is to be shown turned by {raw.rotation} degrees; re-encode it upright")
         self.index = index  # on the clip's time axis
@@ -51,15 +52,19 @@ class Frame:
         self.rotation = raw.rotation % 360  # degrees counter-clockwise that make it upright; already applied below
         turned = raw.rotation % 180 != 0
         self.width, self.height = (raw.height, raw.width) if turned else (raw.width, raw.height)
-        self._raw = raw
+        self._raw, self._reformatter = raw, reformatter
 
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8, upright, C-contiguous."""
-        return self._upright(self._raw.to_ndarray(format="rgb24"))
+        return self._upright(self._as("rgb24"))
 
     def grey(self) -> np.ndarray:
         """(H, W) uint8, full range, upright, C-contiguous."""
-        return self._upright(self._raw.to_ndarray(format="gray"))
+        return self._upright(self._as("gray"))
+
+    def _as(self, pixel_format: str) -> np.ndarray:
+        # One converter a pass: a new one a frame is slower, and its small allocations fragment the heap without bound.
+        return self._reformatter.reformat(self._raw, format=pixel_format).to_ndarray()
 
     def _upright(self, pixels: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(np.rot90(pixels, self.rotation // 90)) if self.rotation else pixels
@@ -89,10 +94,11 @@ def decode(path: Path, start: int = 0, end: int | None = None) -> Iterator[Frame
     with _open(path) as container:
         stream = _stream(container)
         stream.thread_type = "AUTO"
+        reformatter = VideoReformatter()
         count = 0
         for raw in _decoded(_raw(container, stream)):
             if count >= start:
-                yield Frame(count - start, raw)
+                yield Frame(count - start, raw, reformatter)
             count += 1
             if end is not None and count >= end:
                 return
@@ -167,8 +173,9 @@ def _again(path: Path, pts: Sequence[int], start: int) -> Iterator[Frame]:
             stream.thread_type = "AUTO"
             raws = _from(container, stream, pts[0])
             if raws is not None:
+                reformatter = VideoReformatter()
                 for index, raw in enumerate(islice(_decoded(raws), len(pts))):
-                    yield Frame(index, raw)
+                    yield Frame(index, raw, reformatter)
                 return
     yield from decode(path, start, start + len(pts))
 

@@ -17,8 +17,8 @@ from typing import TypeVar
 import av
 import av.container
 import av.error
-from av.video.reformatter import VideoReformatter
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from gaitloom.errors import GaitloomError
 

@@ -1,6 +1,7 @@
 """Who is who from frame to frame, who of them is the subject, and where gaps are short enough to bridge."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +16,24 @@ class People:
     box: np.ndarray
     score: np.ndarray
     identity: np.ndarray | None = None
+
+
+def collect(people: Iterable[People]) -> list[People]:
+    """Everyone in every frame, held in three flat buffers while the frames pass: thousands of small arrays in between
+    the decoder's large ones would fragment the heap."""
+    counts, boxes, scores, identities = array("l"), array("f"), array("f"), array("i")
+    named = True
+    for seen in people:
+        counts.append(len(seen.box))
+        boxes.extend(seen.box.ravel().tolist())
+        scores.extend(seen.score.tolist())
+        named = named and seen.identity is not None
+        identities.extend([] if seen.identity is None else seen.identity.tolist())
+    ends = np.cumsum(counts)[:-1].astype(int)
+    box = np.split(np.array(boxes, np.float32).reshape(-1, 4), ends)
+    score = np.split(np.array(scores, np.float32), ends)
+    identity = np.split(np.array(identities, np.int32), ends) if named else [None] * len(counts)
+    return [People(*row) for row in zip(box, score, identity, strict=True)]
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def derive(job: "Job") -> dict[str, Any]:
     """
     from gaitloom import tracking
 
-    people = list(job.backend.people(frame.rgb() for frame in job.frames()))
+    people = tracking.collect(job.backend.people(frame.rgb() for frame in job.frames()))
     if all(p.identity is not None for p in people):
         identities = [p.identity for p in people]
     else:

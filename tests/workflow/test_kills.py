@@ -56,7 +56,7 @@ def wait_until(run: subprocess.Popen[bytes], condition) -> None:
 
 
 def finish(project: Project, undisturbed: Project, by_hand: bool = False) -> None:
-    """Release the lock (by hand, or as `make demo` does), run the same command, and compare with the undisturbed run."""
+    """Release the lock (by hand, or as `make demo` does), run the same command, compare with the undisturbed run."""
     released = project.snakemake("--unlock") if by_hand else project.gaitloom("unlock")
     assert released.returncode == 0, released.stderr
     project.run()

@@ -163,7 +163,8 @@ class Config(Strict):
             return {}
         chosen = dict(self.nodes[node].reads)
         reads = {"video": "video"}
-        for modality in modalities.find(modality_of(node)).READS:
+        needed = backends.find(modality_of(node), self.nodes[node].backend).SPEC.reads
+        for modality in modalities.find(modality_of(node)).READS if needed is None else needed:
             reads[modality] = chosen.pop(modality, modality)
             if reads[modality] not in self.nodes or modality_of(reads[modality]) != modality:
                 raise ValueError(

@@ -50,7 +50,8 @@ class Spec:
     """What the planner must know of a backend without loading it.
 
     `version` is bumped whenever the backend's output changes; it is part of every recipe. `packages` are the installed
-    distributions that decide the output; their versions are written into each node.
+    distributions that decide the output; their versions are written into each node. `reads` names the modalities that
+    it needs, where they are not those that its modality reads by default.
     """
 
     version: int
@@ -58,6 +59,7 @@ class Spec:
     packages: tuple[str, ...]
     licence: str
     weights: tuple[Weight, ...] = ()
+    reads: tuple[str, ...] | None = None
 
 
 def find(modality: str, name: str) -> ModuleType:

@@ -19,6 +19,7 @@ import pytest
 from gaitloom import backends, modalities
 from gaitloom.errors import GaitloomError
 from gaitloom.keypoint_formats import KeypointFormat
+from gaitloom.modalities.parts import Person
 from gaitloom.tracking import People
 from pydantic import ValidationError
 from walker import GAITS, Walk
@@ -26,7 +27,7 @@ from walker import GAITS, Walk
 FOLDER = Path(gaitloom.__file__).parent / "backends"
 BACKENDS = sorted((p.parent.name, p.stem) for p in FOLDER.glob("*/*.py") if not p.stem.startswith("_"))
 every_backend = pytest.mark.parametrize(("modality", "name"), BACKENDS, ids=["-".join(b) for b in BACKENDS])
-METHODS = {"track": "people", "keypoints": "points", "silhouette": "masks", "flow": "flows"}
+METHODS = {"track": "people", "keypoints": "points", "silhouette": "masks", "parts": "parts", "flow": "flows"}
 SIZES = [(320, 240), (241, 319), (323, 181)]
 CROP = 0.4  # of width and height, cut off all around for flow, which is slow
 HEAVY = ("cv2", "mediapipe", "torch", "av", "tensorflow", "onnxruntime", "scipy", "zarr")
@@ -47,6 +48,12 @@ def items(modality: str, size: tuple[int, int]) -> list[Any]:
         middle = np.s_[y:-y, x:-x]
         return list(pairwise(np.ascontiguousarray(i[middle] @ [0.299, 0.587, 0.114]).astype(np.uint8) for i in images))
     assert modality in METHODS, f"say here what a {modality} backend is given and gives"
+    if modality == "parts":
+        whole, score = walk(size), np.ones(23, np.float32)
+        return [
+            Person(whole.box[t], image, whole.keypoints[t], score, whole.silhouette(t))
+            for t, image in enumerate(images)
+        ]
     return list(zip(images, walk(size).box, strict=True))
 
 
@@ -74,6 +81,8 @@ def arrays(output: Any) -> list[np.ndarray]:
         return []
     if isinstance(output, People):
         return [output.box, output.score]
+    if isinstance(output, Person):
+        return [a for a in vars(output).values() if a is not None]
     return [np.asarray(a) for a in (output if isinstance(output, tuple) else (output,))]
 
 
@@ -161,7 +170,16 @@ def _flow(backend: Any, source: tuple[np.ndarray, np.ndarray], output: np.ndarra
     assert np.isfinite(output).all()
 
 
-_shape_of = {"track": _people, "keypoints": _points, "silhouette": _mask, "flow": _flow}
+def _label(backend: Any, source: Person, output: Any, size: tuple[int, int]) -> None:
+    assert len(backend.labels) in (15, 25) and backend.labels[0] == "background"
+    assert isinstance(backend.learned, bool) and isinstance(backend.needs_image, bool)
+    if output is not None:
+        label, corner = output
+        assert label.dtype == np.uint8 and label.max() < len(backend.labels)
+        _mask(backend, source, (label > 0, corner), size)
+
+
+_shape_of = {"track": _people, "keypoints": _points, "silhouette": _mask, "parts": _label, "flow": _flow}
 
 
 @every_backend
@@ -208,14 +226,15 @@ def test_a_blank_picture_shows_nobody(modality: str, name: str) -> None:
     blank = np.full((180, 320, 3), 128, np.uint8)
     box = np.array([100, 20, 200, 170], np.float32)
     grey = blank[:40, :60, 0].copy()
-    given = {"track": blank, "flow": (grey, grey)}.get(modality, (blank, box))
+    nobody = Person(box, blank, np.full((23, 2), np.nan), np.zeros(23), np.zeros((180, 320), bool))
+    given = {"track": blank, "flow": (grey, grey), "parts": nobody}.get(modality, (blank, box))
     (found,) = run(backend, modality, [given])
     _shape_of[modality](backend, given, found, (320, 180))
     if modality == "track":
         assert len(found.box) == 0
     elif modality == "flow":
         assert np.abs(found).max() < 1e-3
-    elif modality == "silhouette" and found is not None:
+    elif modality in ("silhouette", "parts") and found is not None:
         assert not found[0].any()
     elif modality == "keypoints" and found is not None:
         assert not np.isfinite(found[:, :2]).any()

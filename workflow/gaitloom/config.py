@@ -102,6 +102,7 @@ class Preview(Strict):
     track: str | None = Field("track", description="The node whose boxes are drawn.")
     keypoints: str | None = Field("keypoints", description="The node whose skeleton is drawn.")
     silhouette: str | None = Field("silhouette", description="The node whose outline is drawn.")
+    parts: str | None = Field("parts", description="The node whose parts are coloured.")
     flow: str | None = Field("flow_tvl1", description="The node whose colours fill a corner.")
     cover_heads: bool = Field(
         True, description="Paint over heads: a courtesy for whoever looks on, not de-identification."
@@ -136,7 +137,7 @@ class Config(Strict):
             self.options_of(name)
             self.backend_options_of(name)
             self.reads_of(name)
-        for role in ("track", "keypoints", "silhouette", "flow"):
+        for role in ("track", "keypoints", "silhouette", "parts", "flow"):
             shown = getattr(self.preview, role)
             if shown is None or (shown not in self.nodes and shown == Preview.model_fields[role].default):
                 continue

@@ -35,6 +35,11 @@ class Job:
         )
         self._said = clock.monotonic()
 
+    @property
+    def reads(self) -> list[str]:
+        """The modalities that this node reads."""
+        return list(self._reads)
+
     def read(self, modality: str) -> Node:
         """The clip's node of another modality, open for reading."""
         return self._store.open(self._reads[modality])

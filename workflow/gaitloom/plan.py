@@ -173,7 +173,7 @@ class Plan:
     def shown(self) -> dict[str, str]:
         """Role → node that the preview shows, for those that the configuration makes."""
         chosen = self.config.preview
-        roles = ("track", "keypoints", "silhouette", "flow")
+        roles = ("track", "keypoints", "silhouette", "parts", "flow")
         return {r: n for r in roles if (n := getattr(chosen, r)) is not None and n in self.nodes}
 
     def clip_attributes(self, clip: Clip) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gaitloom.clips import Clip
 from gaitloom.keypoint_formats import WHOLEBODY_23
+from gaitloom.part_labels import COLOURS
 from gaitloom.plan import Plan
 from gaitloom.store import Store
 
@@ -48,11 +49,14 @@ class Overlay:
         import cv2
 
         masks = self._nodes["silhouette"].frames("mask") if "silhouette" in self._nodes else None
+        labels = self._nodes["parts"].frames("label") if "parts" in self._nodes else None
         flows = self._nodes["flow"].frames("flow") if "flow" in self._nodes else None
         for t, image in enumerate(images):
             canvas = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
             if self._cover:
                 self._cover_heads(canvas, t)
+            if labels is not None:
+                self._tint(canvas, next(labels))
             if masks is not None:
                 self._outline(canvas, next(masks))
             self._boxes(canvas, t)
@@ -71,6 +75,14 @@ class Overlay:
         shown = np.flatnonzero(self._track["valid"]) if "track" in self._nodes else np.arange(0)
         shown = shown if len(shown) >= count else np.arange(len(self.time))
         return shown[np.linspace(0, len(shown) - 1, count + 2)[1:-1].round().astype(int)].tolist()
+
+    def _tint(self, canvas: np.ndarray, label: np.ndarray) -> None:
+        """Colour the parts, over half of what is there."""
+        import cv2
+
+        small = np.asarray(cv2.resize(label, self.size, interpolation=cv2.INTER_NEAREST), np.intp)
+        tinted = canvas // 2 + COLOURS[small % len(COLOURS)] // 2
+        canvas[:] = np.where((small > 0)[..., None], tinted, canvas)
 
     def _outline(self, canvas: np.ndarray, mask: np.ndarray) -> None:
         import cv2

@@ -1,0 +1,20 @@
+# parts: which part of the subject's body each pixel shows.
+
+for node in PLAN.nodes_of("parts"):
+
+    rule:
+        name:
+            node
+        input:
+            reads(node),
+        output:
+            f"<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
+        log:
+            f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
+        conda:
+            "../../envs/core.yaml"
+        params:
+            node=node,
+            recipe=recipe(node),
+        shell:
+            DERIVE

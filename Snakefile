@@ -20,6 +20,7 @@ include: "workflow/rules/parts.smk"
 include: "workflow/rules/flow.smk"
 include: "workflow/rules/store.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/weights.smk"
 
 
 # Every node is a target of its own, so that one that is missing is made again whatever stands above it.

@@ -149,11 +149,35 @@ def view(
 
 
 @app.command()
+def evaluate(
+    a: Annotated[str, typer.Argument(help="Name of a node, such as keypoints_strict.", metavar="A")],
+    b: Annotated[str, typer.Argument(help="The node to hold it against: the reference.", metavar="B")],
+    config: ConfigFile = CONFIG,
+    by: Annotated[str | None, typer.Option("--by", help="Also one line a value of this column or key part.")] = None,
+    tsv: Annotated[bool, typer.Option("--tsv", help="Print TSV.")] = False,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Also draw the distribution.", metavar="PNG")] = None,
+) -> None:
+    """Compare two nodes of one modality on every clip that has both: before an upgrade is accepted."""
+    from gaitloom import evaluate as evaluating
+
+    evaluating.evaluate(Plan.read(config), a, b, by, tsv, plot)
+
+
+@app.command()
 def unlock(config: ConfigFile = CONFIG) -> None:
     """Release Snakemake's lock where the run that took it is dead."""
     from gaitloom import reconcile as reconciling
 
     reconciling.unlock(config)
+
+
+@app.command()
+def weights(config: ConfigFile = CONFIG) -> None:
+    """Fetch and check the weight files that the configuration needs (what `snakemake weights` calls)."""
+    from gaitloom import config as settings
+    from gaitloom import weights as files
+
+    files.prepare(settings.load(config))
 
 
 @app.command()

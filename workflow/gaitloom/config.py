@@ -10,9 +10,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from gaitloom import backends, clips, modalities
+from gaitloom import backends, clips, modalities, weights
 from gaitloom.errors import GaitloomError
 from gaitloom.strict import Strict
+from gaitloom.weight_files import AnyWeight
 
 
 class Intrinsics(Strict):
@@ -120,6 +121,9 @@ class Config(Strict):
         description="The derived products. A name is a modality, or modality_variant (flow_tvl1); null drops one."
     )
     preview: Preview = Field(Preview(), description="What the overlay videos show.")  # pyright: ignore[reportCallIssue]
+    accept_licences: tuple[str, ...] = Field(
+        (), description="Licences with conditions that you accept, by name (AGPL-3.0, or not for commercial use)."
+    )
 
     @field_validator("nodes", mode="before")
     @classmethod
@@ -137,6 +141,9 @@ class Config(Strict):
             self.options_of(name)
             self.backend_options_of(name)
             self.reads_of(name)
+            licence = backends.find(modality_of(name), self.nodes[name].backend).SPEC.licence
+            if refused := weights.unaccepted(licence, self.weights_of(name), self.accept_licences):
+                raise ValueError(f"nodes.{name}: {refused}")
         for role in ("track", "keypoints", "silhouette", "parts", "flow"):
             shown = getattr(self.preview, role)
             if shown is None or (shown not in self.nodes and shown == Preview.model_fields[role].default):
@@ -157,6 +164,14 @@ class Config(Strict):
         except GaitloomError as error:
             raise ValueError(f"nodes.{node}.backend: {error}") from None
         return _options(spec.options, self.nodes[node].backend_options, f"nodes.{node}.backend_options")
+
+    def weights_of(self, node: str) -> tuple[AnyWeight, ...]:
+        """Every weight file that a node's backend loads: those of its SPEC, and the one that its options choose."""
+        fixed = backends.find(modality_of(node), self.nodes[node].backend).SPEC.weights
+        try:
+            return (*fixed, *weights.chosen(self.backend_options_of(node)))
+        except GaitloomError as error:
+            raise ValueError(f"nodes.{node}.backend_options.weights: {error}") from None
 
     def reads_of(self, node: str) -> dict[str, str]:
         """Modality → node, for every node that this one reads; always with `video`."""

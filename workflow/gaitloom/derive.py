@@ -29,6 +29,7 @@ class Job:
         self.recipe, self.staged = recipe, staged
         self.video = Path(self.clip.video)
         self.done = 0
+        self._settings, self._node = plan.config, key.node
         self._store, self._reads = (
             store,
             {m: NodeKey(key.subject, key.name, n) for m, n in plan.reads[key.node].items()},
@@ -78,9 +79,9 @@ class Job:
     def backend(self) -> Any:
         """The backend that the recipe names, its weights verified and its model loaded."""
         module = backends.find(self.recipe["modality"], self.recipe["backend"])
-        for weight in module.SPEC.weights:
+        for weight in self._settings.weights_of(self._node):
             weight.verify()
-        return module.Backend(module.SPEC.options(**self.recipe["backend_options"]))
+        return module.Backend(self._settings.backend_options_of(self._node))
 
     def put_time(self, time: np.ndarray) -> None:
         """Write the node's own copy of the time axis, (T,) float64 s."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gaitloom import backends, clips, config, modalities
+from gaitloom import backends, clips, config, modalities, weights
 from gaitloom.clips import OK, Clip, NodeKey
 from gaitloom.config import Config, modality_of
 from gaitloom.errors import GaitloomError
@@ -80,13 +80,15 @@ class Plan:
             if node != "video":
                 name = self.config.nodes[node].backend
                 spec = backends.find(modality, name).SPEC
+                needed = self.config.weights_of(node)
                 recipe |= {
                     "backend": name,
                     "backend_version": spec.version,
                     "options": self.config.options_of(node).model_dump(mode="json", by_alias=True),
-                    "backend_options": self.config.backend_options_of(node).model_dump(mode="json", by_alias=True),
-                    "weights": {w.path: w.sha256 for w in spec.weights},
+                    "backend_options": weights.recorded(self.config.backend_options_of(node)),
+                    "weights": {w.label: w.sha256 for w in needed},
                     "licence": spec.licence,
+                    **weights.licences(needed),
                 }
             made[node] = recipe
         return made

@@ -5,44 +5,16 @@ A backend module is imported while the workflow is parsed (for its `SPEC`), so h
 into a stream of outputs, one per frame and in order, and may batch inside. Each modality says what goes in and out.
 """
 
-import hashlib
 import importlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from gaitloom.errors import GaitloomError
 from gaitloom.strict import Strict
+from gaitloom.weight_files import AnyWeight, Weight
 
-
-@dataclass(frozen=True)
-class Weight:
-    """A weight file carried inside an installed package: where it lies, and the SHA-256 it must have."""
-
-    package: str
-    path: str
-    sha256: str
-
-    def verify(self) -> Path:
-        """Return the file's path after checking its hash; a backend calls this before it loads the model.
-
-        Raises:
-            GaitloomError: the file is missing or is not the one that the recipe names.
-        """
-        spec = importlib.util.find_spec(self.package)
-        if spec is None or not spec.submodule_search_locations:
-            raise GaitloomError(f"The package {self.package} is not installed; run `make env`.")
-        file = Path(spec.submodule_search_locations[0]) / self.path
-        if not file.is_file():
-            raise GaitloomError(f"The weights {file} are missing; run `make env` to reinstall {self.package}.")
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-        if found != self.sha256:
-            raise GaitloomError(
-                f"The weights {file} have SHA-256 {found}, not {self.sha256}; "
-                f"run `make env` to reinstall the pinned {self.package}."
-            )
-        return file
+__all__ = ["Spec", "Weight", "find"]
 
 
 @dataclass(frozen=True)
@@ -51,14 +23,15 @@ class Spec:
 
     `version` is bumped whenever the backend's output changes; it is part of every recipe. `packages` are the installed
     distributions that decide the output; their versions are written into each node. `reads` names the modalities that
-    it needs, where they are not those that its modality reads by default.
+    it needs, where they are not those that its modality reads by default. `weights` are the files that it always loads;
+    one that the configuration may choose is among its options (`gaitloom.weights.Chosen`).
     """
 
     version: int
     options: type[Strict]
     packages: tuple[str, ...]
     licence: str
-    weights: tuple[Weight, ...] = ()
+    weights: tuple[AnyWeight, ...] = ()
     reads: tuple[str, ...] | None = None
 
 

@@ -1,0 +1,203 @@
+"""Which weight files there are, and which of them a configuration means: registry, choice, licences, preparation.
+
+A backend lists files that it always loads in its `SPEC.weights`; where the configuration may choose, its options
+derive from `Chosen`. Light to import: the planner does so.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from gaitloom.errors import GaitloomError
+from gaitloom.strict import Strict
+from gaitloom.weight_files import AnyWeight, Download, Local, Weight, fault_of
+
+if TYPE_CHECKING:
+    from gaitloom.config import Config
+
+CHECKED = "2026-11-20"
+_META = "https://dl.fbaipublicfiles.com"
+_GMFLOW = "GMFlow's authors (the model zoo of github.com/haofeixu/gmflow)"
+
+
+def _yolo(letter: str, size: int, sha256: str) -> Download:
+    name = f"yolov8{letter}-seg.pt"
+    url = f"https://github.com/ultralytics/assets/releases/download/v8.3.0/{name}"
+    return Download(name, url, size, sha256, "AGPL-3.0", "Ultralytics", CHECKED)
+
+
+def _sam(which: str, size: int, sha256: str) -> Download:
+    name = f"sam2.1_hiera_{which}.pt"
+    url = f"{_META}/segment_anything_2/092824/{name}"
+    return Download(name, url, size, sha256, "Apache-2.0", "Meta, SAM 2.1", CHECKED)
+
+
+def _gmflow(name: str, sha256: str) -> Download:
+    return Download(name, None, 18_768_907, sha256, "Apache-2.0", _GMFLOW, CHECKED)
+
+
+def _retinaface(name: str, size: int, sha256: str) -> Download:
+    url = f"https://github.com/xinntao/facexlib/releases/download/v0.1.0/detection_{name}"
+    return Download(f"retinaface_{name}", url, size, sha256, "MIT", "Pytorch_Retinaface, as facexlib has it", CHECKED)
+
+
+# Sizes in bytes. Hashes as the publisher or several independent uploads have them; of yolov8s and l, SAM small and
+# base_plus, and GMFlow things a single upload was known.
+_FILES = (
+    _yolo("n", 7_054_355, "d39e867b2c3a5dbc1aa764411544b475cb14727bf6af1ec46c238f8bb1351ab9"),
+    _yolo("s", 23_897_299, "c035c6c5f9c48ee962518ef648854c2cc5e60fa404fac443e17d306fdda16543"),
+    _yolo("m", 54_899_779, "f9fc740ca0824e14b44681d491dc601efa664ec6ecea9a870acf876053826448"),
+    _yolo("l", 92_391_859, "dfa891dab47031c12ac82cb1b883af4ab9efbc732118cc04604bfbf107f9dfa8"),
+    _yolo("x", 144_076_467, "d63cbfa5764867c0066bedfa43cf2dcd90a412a1de44b2e238c43978a9d28ea6"),
+    _sam("tiny", 156_008_466, "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
+    _sam("small", 184_416_285, "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
+    _sam("base_plus", 323_606_802, "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
+    _sam("large", 898_083_611, "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
+    _gmflow("gmflow_sintel-0c07dcb3.pth", "0c07dcb35770464f38a5ff4de18c04177b242dc5de8cd2068adf46f3d4fe193a"),
+    _gmflow("gmflow_things-e9887eda.pth", "e9887eda6165e0813c03f35998d6af86e265aafce2e3349af93d691a59696088"),
+    _retinaface(
+        "mobilenet0.25_Final.pth", 1_789_735, "2979b33ffafda5d74b6948cd7a5b9a7a62f62b949cef24e95fd15d2883a65220"
+    ),
+    _retinaface("Resnet50_Final.pth", 109_497_761, "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d"),
+    Download(
+        "face_detection_yunet_2023mar.onnx",
+        "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
+        232_589,
+        "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        "MIT",
+        "OpenCV Zoo",
+        CHECKED,
+    ),
+    Download(
+        "model_final_162be9.pkl",
+        f"{_META}/densepose/densepose_rcnn_R_50_FPN_s1x/165712039/model_final_162be9.pkl",
+        255_757_821,
+        "b8a7382001b16e453bad95ca9dbc68ae8f2b839b304cf90eaf5c27fbdb4dae91",
+        "Apache-2.0 (the code's; the weights state none)",
+        "Meta, DensePose R50-FPN-s1x",
+        CHECKED,
+    ),
+)
+REGISTRY = {file.name: file for file in _FILES}
+
+
+class Chosen(Strict):
+    """Base of the options of a backend whose weights the configuration chooses; it gives `weights` its default."""
+
+    weights: str = Field(description="Name of a registered weight file, or the path of one.")
+    weights_sha256: str | None = Field(
+        None, pattern="^[0-9a-f]{64}$", description="SHA-256 of the file at that path, where it is not registered."
+    )
+
+    @property
+    def weight(self) -> "Download | Local":
+        """The chosen file; a backend loads `options.weight.verify()`."""
+        return resolve(self.weights, self.weights_sha256)
+
+
+def chosen(options: Any) -> tuple[AnyWeight, ...]:
+    """The weight file that a backend's options choose; none for backends that leave no choice.
+
+    Raises:
+        GaitloomError: there is no such file, and its name is not registered.
+    """
+    return (options.weight,) if isinstance(options, Chosen) else ()
+
+
+def recorded(options: Any) -> dict[str, Any]:
+    """A backend's options as its recipe has them: what the weights are is said there by SHA-256, not by a path."""
+    choice = set(Chosen.model_fields) if isinstance(options, Chosen) else None
+    return options.model_dump(mode="json", by_alias=True, exclude=choice)
+
+
+def licences(weights: Iterable[AnyWeight]) -> dict[str, dict[str, str]]:
+    """The recipe's `weight_licences`, for weights that have one of their own."""
+    own = {w.label: w.licence for w in weights if w.licence is not None}
+    return {"weight_licences": own} if own else {}
+
+
+def resolve(name: str, sha256: str | None = None) -> Download | Local:
+    """The weight file that a configuration means by a registered name, or by a path.
+
+    A file with a registered name is held against the registry, any other against the SHA-256 given with it; only a
+    renamed file without one is read here, and only if its size is that of a registered one.
+
+    Raises:
+        GaitloomError: neither the name nor the file is registered and no SHA-256 is given, or they contradict.
+    """
+    known = REGISTRY.get(name)
+    if known is not None:
+        if sha256 not in (None, known.sha256):
+            raise GaitloomError(f"{name} has SHA-256 {known.sha256}; remove weights_sha256, or give your file's path")
+        return known
+    path = Path(name).expanduser()
+    if sha256 is not None:
+        return Local(path, sha256, next((w for w in REGISTRY.values() if w.sha256 == sha256), None))
+    known = REGISTRY.get(path.name) or _recognised(path)
+    if known is not None:
+        return Local(path, known.sha256, known)
+    near = difflib.get_close_matches(path.name, REGISTRY, 1)
+    hint = f"; did you mean '{near[0]}'?" if near else f" (known: {', '.join(REGISTRY)})"
+    raise GaitloomError(f"'{name}' is not a registered weight file; give its hash as weights_sha256{hint}")
+
+
+def _recognised(path: Path) -> Download | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    if not any(w.size == stat.st_size for w in REGISTRY.values()):
+        return None
+    return _by_content(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _by_content(path: Path, size: int, mtime_ns: int) -> Download | None:
+    return next((w for w in REGISTRY.values() if fault_of(path, w.sha256, w.size) is None), None)
+
+
+def needs_acceptance(licence: str) -> bool:
+    """Whether a licence has to be accepted by name: AGPL, and whatever is not for commercial use."""
+    return bool(re.search(r"\bAGPL|\bNC\b|non-?commercial|research[- ]only", licence, re.IGNORECASE))
+
+
+def unaccepted(backend: str, files: Iterable[AnyWeight], accepted: tuple[str, ...]) -> str | None:
+    """What is to be accepted before a backend of this licence may load these files, as the end of a sentence."""
+    used = {backend: "its backend is"}
+    for file in files:
+        used.setdefault(file.licence or backend, f"its weights {file.label} are")
+    missing = [k for k in used if needs_acceptance(k) and k not in accepted]
+    if not missing:
+        return None
+    what = " and ".join(f"{used[k]} under {k}" for k in missing)
+    line = f"accept_licences: [{', '.join((*accepted, *missing))}]"
+    return f"{what}, to be accepted by name: add `{line}` to the configuration"
+
+
+def prepare(config: "Config") -> None:
+    """Fetch and check every weight file that a configuration needs from outside its packages, and list them.
+
+    Raises:
+        GaitloomError: some cannot be had, or are not the expected ones.
+    """
+    every = dict.fromkeys(w for node in config.nodes for w in config.weights_of(node))
+    rows, faults = [("name", "size (bytes)", "licence", "where")], []
+    for weight in (w for w in every if not isinstance(w, Weight)):
+        try:
+            place = weight.verify()
+            rows.append((weight.label, str(place.stat().st_size), weight.licence, str(place)))
+        except GaitloomError as error:
+            faults.append(str(error))
+    if len(rows) == 1 and not faults:
+        print("Nothing to fetch: the models of this configuration lie inside their packages.")
+        return
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows if len(rows) > 1 else ():
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if faults:
+        raise GaitloomError(" ".join(faults))

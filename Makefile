@@ -37,6 +37,14 @@ $(VENV)/.dev: envs/dev.txt $(VENV)/.core
 	$(PIP) install --no-deps --require-hashes -r envs/dev.txt
 	@touch $@
 
+$(VENV)/.torch: envs/torch.txt $(VENV)/.core
+	$(PIP) install torch==2.13.0 torchvision==0.28.0
+	$(PIP) install --no-deps --require-hashes -r envs/torch.txt
+	@touch $@
+
+.PHONY: env-torch
+env-torch: $(VENV)/.torch  ## add torch and ultralytics, for the backends that need them
+
 .PHONY: env
 env: $(VENV)/.core  ## make the environment from its lock
 
@@ -87,3 +95,4 @@ lock: $(VENV)/.core  ## resolve the locks again
 	$(PIP) install uv
 	$(UV) --override envs/overrides.txt envs/core.in -o envs/core.txt
 	$(UV) envs/dev.in -o envs/dev.txt
+	$(UV) --no-deps envs/torch.in -o envs/torch.txt

@@ -257,3 +257,9 @@ def test_editors_let_null_drop_a_node():
     values = shipped()
     values["nodes"]["silhouette"] = None
     jsonschema.Draft202012Validator(config.schema()).validate(values)
+
+
+def test_a_misspelt_key_is_named_before_the_one_that_it_leaves_missing() -> None:
+    values = {"clips": {"folders": ["data"]}, "nodes": {"track": {"backnd": "blazepose"}}}
+    with pytest.raises(GaitloomError, match=r"nodes\.track\.backnd: unknown key; did you mean 'backend'\?"):
+        config.parse(values)

@@ -224,8 +224,11 @@ def _options(model: type[BaseModel], values: dict[str, Any], where: str) -> Base
 
 
 def _sentence(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
-    """The first fault of a validation, as one sentence with the key's full path and the nearest known key."""
-    fault = error.errors()[0]
+    """One fault of a validation, as a sentence with the key's full path and the nearest known key.
+
+    An unknown key comes first: a misspelt one is also missing under its right name.
+    """
+    fault = min(error.errors(), key=lambda f: f["type"] != "extra_forbidden")
     path = ".".join([where, *map(str, fault["loc"])]).strip(".")
     if fault["type"] == "extra_forbidden":
         for part in fault["loc"][:-1]:

@@ -26,11 +26,12 @@ class Plan:
     _digests: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def load(cls, values: dict[str, Any], scan: bool) -> "Plan":
-        """The plan of a configuration given as plain values; scans the input folders first where asked to."""
+    def load(cls, values: dict[str, Any], scan: bool, source: str = "the configuration") -> "Plan":
+        """The plan of a configuration given as plain values, which come from `source`; scans the input folders first
+        where asked to."""
         from gaitloom.scan import scan as run_scan
 
-        settings = config.parse(values)
+        settings = config.parse(values, source)
         plan = cls(settings, run_scan(settings) if scan else clips.read_sheet(settings.results / "clips.tsv"))
         if scan:
             clips.write_if_changed(plan.path, settings.model_dump_json(indent=1) + "\n")

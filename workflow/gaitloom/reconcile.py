@@ -33,7 +33,8 @@ def begin(values: dict[str, Any], workflow: Any) -> Plan:
     from snakemake.exceptions import WorkflowError
 
     try:
-        plan = Plan.load(values, scan=workflow.is_main_process)
+        source = " and ".join(str(f) for f in workflow.configfiles) or "the configuration"
+        plan = Plan.load(values, scan=workflow.is_main_process, source=source)
         if workflow.is_main_process:
             _hold(plan.config.results)
             _guard(plan.config.results)
@@ -68,6 +69,7 @@ def _mark(results: Path) -> None:
     if not identity.is_file():
         identity.write_text(f"store-{uuid.uuid4().hex}")
     RECORDS.mkdir(parents=True, exist_ok=True)
+    RECORDS.with_name("incomplete").mkdir(exist_ok=True)  # without it, Snakemake takes the records for old ones
     MARKER.write_text(identity.read_text())
 
 

@@ -40,8 +40,9 @@ class Store:
     """The store of one results folder."""
 
     def __init__(self, results: Path):
-        self.root = results / "store.zarr"
-        self.staging = results / ".staging"
+        # Absolute, since a missing chunk reads as fill values: a change of folder must not look like an empty node.
+        self.root = results.absolute() / "store.zarr"
+        self.staging = results.absolute() / ".staging"
 
     def path(self, key: NodeKey) -> Path:
         """The node's folder."""

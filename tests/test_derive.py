@@ -280,7 +280,7 @@ def test_a_node_that_reads_a_missing_one_names_it(bench: Bench, good: Path, nobo
     key = NodeKey(subject, "trial-1", "track")
     with pytest.raises(GaitloomError) as caught:
         derive(plan, key, plan.digests_of(key.clip)["track"])
-    assert str(caught.value) == f"{subject}/trial-1/video is not in results/store.zarr; run snakemake to make it."
+    assert str(caught.value) == f"{subject}/trial-1/video is not in the store; run snakemake to make it."
 
 
 def box(x: float) -> list[float]:

@@ -63,7 +63,7 @@ class Store:
             GaitloomError: there is no such node.
         """
         if not (self.path(key) / METADATA).is_file():
-            raise GaitloomError(f"{key} is not in {self.root}; run snakemake to make it.")
+            raise GaitloomError(f"{key} is not in the store; run snakemake to make it.")
         return Node(zarr.open_group(self.path(key), mode="r", zarr_format=3))
 
     def list(self) -> list[NodeKey]:

@@ -13,6 +13,7 @@ from gaitloom.errors import GaitloomError
 
 LICENCE = "AGPL-3.0"
 PACKAGES = ("ultralytics", "torch", "torchvision")
+DEVICE = "cpu"  # said outright: ultralytics would take a GPU by itself, and run records say cpu
 
 
 def load(weights: Path, task: str) -> Any:
@@ -36,7 +37,9 @@ def load(weights: Path, task: str) -> Any:
     settings.update({"sync": False})
     try:
         model = YOLO(str(weights), task=task)
-        model.predict(np.zeros((64, 64, 3), np.uint8), verbose=False)  # most formats are read at the first picture
+        model.predict(
+            np.zeros((64, 64, 3), np.uint8), device=DEVICE, verbose=False
+        )  # most formats are read at the first picture
     except Exception as error:  # each file format fails with an error of its own
         raise GaitloomError(
             f"The weights {weights} are not a model that ultralytics reads ({_first_line(error)})."

@@ -70,5 +70,6 @@ class Backend:
             conf=self._options.confidence,
             imgsz=self._options.image_size,
             retina_masks=True,
+            device=_ultralytics.DEVICE,
             verbose=False,
         )[0]

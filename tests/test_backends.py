@@ -13,17 +13,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import backend_options
 import gaitloom
 import numpy as np
 import pytest
 import torch_stand_in
-from conftest import SHARED
 from gaitloom import backends, modalities
 from gaitloom.errors import GaitloomError
 from gaitloom.keypoint_formats import KeypointFormat
 from gaitloom.modalities.parts import Person
 from gaitloom.tracking import People
-from gaitloom.weights import Chosen
+from gaitloom.weight_files import Weight
 from pydantic import ValidationError
 from walker import GAITS, Walk
 
@@ -41,15 +41,17 @@ def walk(size: tuple[int, int]) -> Walk:
     return Walk(GAITS["normal"], frames=4, fps=8, size=size, seed=1)
 
 
-def items(modality: str, size: tuple[int, int]) -> list[Any]:
-    """What a backend of this modality is given: images, (image, box) pairs or pairs of grey images."""
+def items(modality: str, size: tuple[int, int], backend: Any) -> list[Any]:
+    """What a backend of this modality is given: images, (image, box) pairs or pairs of grey or coloured images."""
     images = list(walk(size).frames())
     if modality == "track":
         return images
     if modality == "flow":
         x, y = (round(CROP * n) for n in size)
-        middle = np.s_[y:-y, x:-x]
-        return list(pairwise(np.ascontiguousarray(i[middle] @ [0.299, 0.587, 0.114]).astype(np.uint8) for i in images))
+        cut = [np.ascontiguousarray(i[y:-y, x:-x]) for i in images]
+        if backend.colour:
+            return list(pairwise(cut))
+        return list(pairwise((i @ [0.299, 0.587, 0.114]).astype(np.uint8) for i in cut))
     assert modality in METHODS, f"say here what a {modality} backend is given and gives"
     if modality == "parts":
         whole, score = walk(size), np.ones(23, np.float32)
@@ -58,15 +60,6 @@ def items(modality: str, size: tuple[int, int]) -> list[Any]:
             for t, image in enumerate(images)
         ]
     return list(zip(images, walk(size).box, strict=True))
-
-
-# Real weights for backends that carry none in a package.
-REAL = {
-    ("silhouette", "yolov8_seg"): (
-        "yolov8n-seg_int8.tflite",
-        "ad5a89a78acae95be79a1f6dc7399b952f96a7c767af3fad86b9647fecb0658f",
-    )
-}
 
 
 def module_of(modality: str, name: str) -> ModuleType:
@@ -83,18 +76,16 @@ def options_of(modality: str, name: str) -> Any:
             pytest.skip(f"{package} is not installed")
     if "torchvision" in spec.packages:
         torch_stand_in.install()
-    if not issubclass(spec.options, Chosen):
-        return spec.options()
-    file, sha256 = REAL[modality, name]
-    path = SHARED / "weights" / file
-    if not path.is_file():
-        pytest.skip(f"the real weights {file} are not on this machine")
-    return spec.options(weights=str(path), weights_sha256=sha256)
+    return spec.options(**backend_options.MAKERS.get((modality, name), dict)())
 
 
 @cache
 def instance(modality: str, name: str) -> Any:
-    return module_of(modality, name).Backend(options_of(modality, name))
+    return loaded(modality, name)
+
+
+def loaded(modality: str, name: str) -> Any:
+    return backends.load(modality, name, options_of(modality, name))
 
 
 def run(backend: Any, modality: str, given: Iterable[Any]) -> list[Any]:
@@ -162,7 +153,7 @@ def test_its_import_is_light(modality: str, name: str) -> None:
 @pytest.mark.parametrize("size", SIZES, ids=["x".join(map(str, s)) for s in SIZES])
 def test_shapes_and_types(modality: str, name: str, size: tuple[int, int]) -> None:
     backend = instance(modality, name)
-    given = items(modality, size)
+    given = items(modality, size, backend)
     found = run(backend, modality, given)
     assert any(len(arrays(output)) and arrays(output)[0].size for output in found), "it found nothing at all"
     for source, output in zip(given, found, strict=True):
@@ -195,7 +186,7 @@ def _mask(backend: Any, source: Any, output: Any, size: tuple[int, int]) -> None
 
 
 def _flow(backend: Any, source: tuple[np.ndarray, np.ndarray], output: np.ndarray, size: tuple[int, int]) -> None:
-    assert (output.shape, output.dtype) == ((*source[0].shape, 2), np.float32)
+    assert (output.shape, output.dtype) == ((*source[0].shape[:2], 2), np.float32)
     assert np.isfinite(output).all()
 
 
@@ -214,11 +205,10 @@ _shape_of = {"track": _people, "keypoints": _points, "silhouette": _mask, "parts
 @every_backend
 def test_nothing_depends_on_what_came_before(modality: str, name: str) -> None:
     """Another instance, warm from smaller pictures, on the same frames in another order: the same for every frame."""
-    module = module_of(modality, name)
-    given = items(modality, SIZES[0])
-    expected = run(module.Backend(options_of(modality, name)), modality, given)
-    warm = module.Backend(options_of(modality, name))
-    run(warm, modality, items(modality, SIZES[2])[:1])
+    fresh, warm = loaded(modality, name), loaded(modality, name)
+    given = items(modality, SIZES[0], fresh)
+    expected = run(fresh, modality, given)
+    run(warm, modality, items(modality, SIZES[2], warm)[:1])
     order = [*reversed(range(len(given))), 0]
     for index, output in zip(order, run(warm, modality, [given[i] for i in order]), strict=True):
         assert same(output, expected[index]), f"frame {index} came out otherwise"
@@ -226,9 +216,10 @@ def test_nothing_depends_on_what_came_before(modality: str, name: str) -> None:
 
 @every_backend
 def test_inputs_are_left_as_they_are(modality: str, name: str) -> None:
-    given = items(modality, SIZES[0])[:1]
+    backend = instance(modality, name)
+    given = items(modality, SIZES[0], backend)[:1]
     before = [a.copy() for item in given for a in arrays(item)]
-    run(instance(modality, name), modality, given)
+    run(backend, modality, given)
     for array, copy in zip([a for item in given for a in arrays(item)], before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
@@ -244,8 +235,9 @@ def test_frames_are_taken_as_they_come(modality: str, name: str) -> None:
             taken += 1
             yield items_[taken % len(items_)]
 
-    items_ = items(modality, SIZES[0])
-    next(iter(getattr(instance(modality, name), METHODS[modality])(endless())))
+    backend = instance(modality, name)
+    items_ = items(modality, SIZES[0], backend)
+    next(iter(getattr(backend, METHODS[modality])(endless())))
     assert taken < 1000
 
 
@@ -256,9 +248,12 @@ def test_a_blank_picture_shows_nobody(modality: str, name: str) -> None:
     box = np.array([100, 20, 200, 170], np.float32)
     grey = blank[:40, :60, 0].copy()
     nobody = Person(box, blank, np.full((23, 2), np.nan), np.zeros(23), np.zeros((180, 320), bool))
-    given = {"track": blank, "flow": (grey, grey), "parts": nobody}.get(modality, (blank, box))
+    still = (blank[:40, :60], blank[:40, :60]) if getattr(backend, "colour", False) else (grey, grey)
+    given = {"track": blank, "flow": still, "parts": nobody}.get(modality, (blank, box))
     (found,) = run(backend, modality, [given])
     _shape_of[modality](backend, given, found, (320, 180))
+    if (modality, name) in backend_options.UNTRAINED:
+        return
     if modality == "track":
         assert len(found.box) == 0
     elif modality == "flow":
@@ -276,11 +271,13 @@ def test_it_needs_no_network(modality: str, name: str, monkeypatch: pytest.Monke
 
     for function in ("socket", "create_connection", "getaddrinfo"):
         monkeypatch.setattr(socket, function, refuse)
-    backend = module_of(modality, name).Backend(options_of(modality, name))
-    run(backend, modality, items(modality, SIZES[0])[:1])
+    backend = loaded(modality, name)
+    run(backend, modality, items(modality, SIZES[0], backend)[:1])
 
 
-WEIGHTS = [(m, n, i) for m, n in BACKENDS for i in range(len(backends.find(m, n).SPEC.weights))]
+WEIGHTS = [
+    (m, n, i) for m, n in BACKENDS for i, w in enumerate(backends.find(m, n).SPEC.weights) if isinstance(w, Weight)
+]
 
 
 @pytest.mark.parametrize(("modality", "name", "number"), WEIGHTS)
@@ -316,7 +313,7 @@ def test_tvl1_is_opencvs_own(options: dict[str, Any]) -> None:
         "tau": "Tau",
     }  # fmt: skip
     module = module_of("flow", "tvl1_opencv")
-    pairs = items("flow", SIZES[0])
+    pairs = items("flow", SIZES[0], module.Backend)
     for (before, after), found in zip(
         pairs, run(module.Backend(module.Options(**options)), "flow", pairs), strict=True
     ):

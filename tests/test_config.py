@@ -72,7 +72,10 @@ def test_an_unknown_key_is_named_in_full_with_the_near_one(key: str, meant: str)
 
 @pytest.mark.parametrize(
     ("key", "known"),
-    [("zzz", "accept_licences, cameras, clips, nodes, preview, results"), ("nodes.keypoints.options.zzz", "none")],
+    [
+        ("zzz", "accept_licences, cameras, clips, device, nodes, preview, results"),
+        ("nodes.keypoints.options.zzz", "none"),
+    ],
 )
 def test_an_unknown_key_like_no_other_lists_the_known_ones(key: str, known: str):
     assert refusal(changed(key, 1)) == f"{key}: unknown key; known keys: {known}."

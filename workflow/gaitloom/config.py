@@ -15,6 +15,9 @@ from gaitloom.errors import GaitloomError
 from gaitloom.strict import Strict
 from gaitloom.weight_files import AnyWeight
 
+DEVICE = r"^(cpu|cuda(:\d+)?)$"
+GPU_BATCH = 8
+
 
 class Intrinsics(Strict):
     """Pinhole intrinsics in pixels and OpenCV's distortion coefficients (k1, k2, p1, p2, k3)."""
@@ -95,6 +98,8 @@ class Node(Strict):
     reads: dict[str, str] = Field(
         {}, description="Which node to read for a modality, where it is not the one of the same name."
     )
+    device: str | None = Field(None, pattern=DEVICE, description="Where its model runs, if not as the whole run.")
+    batch: int | None = Field(None, ge=1, description="Frames that its model is given at once: 1 on a CPU, 8 on a GPU.")
 
 
 class Preview(Strict):
@@ -120,6 +125,11 @@ class Config(Strict):
     nodes: dict[str, Node] = Field(
         description="The derived products. A name is a modality, or modality_variant (flow_tvl1); null drops one."
     )
+    device: str = Field(
+        "cpu",
+        pattern=DEVICE,
+        description="Where models run that can run on a GPU: cpu, cuda, or cuda:N. No recipe's part.",
+    )
     preview: Preview = Field(Preview(), description="What the overlay videos show.")  # pyright: ignore[reportCallIssue]
     accept_licences: tuple[str, ...] = Field(
         (), description="Licences with conditions that you accept, by name (AGPL-3.0, or not for commercial use)."
@@ -141,7 +151,8 @@ class Config(Strict):
             self.options_of(name)
             self.backend_options_of(name)
             self.reads_of(name)
-            licence = backends.find(modality_of(name), self.nodes[name].backend).SPEC.licence
+            self.device_of(name)
+            licence = self._spec(name).licence
             if refused := weights.unaccepted(licence, self.weights_of(name), self.accept_licences):
                 raise ValueError(f"nodes.{name}: {refused}")
         for role in ("track", "keypoints", "silhouette", "parts", "flow"):
@@ -160,18 +171,31 @@ class Config(Strict):
     def backend_options_of(self, node: str) -> Any:
         """The validated options of a node's backend, defaults filled in."""
         try:
-            spec = backends.find(modality_of(node), self.nodes[node].backend).SPEC
+            spec = self._spec(node)
         except GaitloomError as error:
             raise ValueError(f"nodes.{node}.backend: {error}") from None
         return _options(spec.options, self.nodes[node].backend_options, f"nodes.{node}.backend_options")
 
     def weights_of(self, node: str) -> tuple[AnyWeight, ...]:
         """Every weight file that a node's backend loads: those of its SPEC, and the one that its options choose."""
-        fixed = backends.find(modality_of(node), self.nodes[node].backend).SPEC.weights
+        fixed = self._spec(node).weights
         try:
             return (*fixed, *weights.chosen(self.backend_options_of(node)))
         except GaitloomError as error:
             raise ValueError(f"nodes.{node}.backend_options.weights: {error}") from None
+
+    def device_of(self, node: str) -> backends.Device:
+        """Where a node's model runs, and how many frames it is given at once."""
+        chosen = self.nodes[node]
+        if not self._spec(node).accelerated:
+            if chosen.device not in (None, "cpu"):
+                raise ValueError(f"nodes.{node}.device: {chosen.backend} runs on the CPU only; remove the key")
+            return backends.CPU
+        name = chosen.device or self.device
+        return backends.Device(name, chosen.batch or (1 if name == "cpu" else GPU_BATCH))
+
+    def _spec(self, node: str) -> backends.Spec:
+        return backends.find(modality_of(node), self.nodes[node].backend).SPEC
 
     def reads_of(self, node: str) -> dict[str, str]:
         """Modality → node, for every node that this one reads; always with `video`."""
@@ -179,7 +203,7 @@ class Config(Strict):
             return {}
         chosen = dict(self.nodes[node].reads)
         reads = {"video": "video"}
-        needed = backends.find(modality_of(node), self.nodes[node].backend).SPEC.reads
+        needed = self._spec(node).reads
         for modality in modalities.find(modality_of(node)).READS if needed is None else needed:
             reads[modality] = chosen.pop(modality, modality)
             if reads[modality] not in self.nodes or modality_of(reads[modality]) != modality:

@@ -78,10 +78,15 @@ class Job:
     @cached_property
     def backend(self) -> Any:
         """The backend that the recipe names, its weights verified and its model loaded."""
-        module = backends.find(self.recipe["modality"], self.recipe["backend"])
         for weight in self._settings.weights_of(self._node):
             weight.verify()
-        return module.Backend(self._settings.backend_options_of(self._node))
+        options = self._settings.backend_options_of(self._node)
+        return backends.load(self.recipe["modality"], self.recipe["backend"], options, self.device)
+
+    @property
+    def device(self) -> backends.Device:
+        """Where the backend's model runs."""
+        return backends.CPU if self._node == "video" else self._settings.device_of(self._node)
 
     def put_time(self, time: np.ndarray) -> None:
         """Write the node's own copy of the time axis, (T,) float64 s."""
@@ -150,7 +155,7 @@ def _make(plan: Plan, store: Store, key: NodeKey, recipe: Recipe, recipe_digest:
         staged.discard()
         raise
     finished = datetime.now(UTC)
-    return run_record(recipe_digest, packages, "cpu", started.isoformat(), finished.isoformat(), job.done)
+    return run_record(recipe_digest, packages, job.device.name, started.isoformat(), finished.isoformat(), job.done)
 
 
 def _same_content(clip: Clip, results: Path) -> None:

@@ -1,20 +1,33 @@
 """One file a way of computing: `backends/<modality>/<name>.py` holds a `SPEC` and a class `Backend`.
 
 A backend module is imported while the workflow is parsed (for its `SPEC`), so heavy packages are imported inside
-`Backend.__init__`, never at the top. `Backend(options)` loads the model once; its one method turns a stream of inputs
-into a stream of outputs, one per frame and in order, and may batch inside. Each modality says what goes in and out.
+`Backend.__init__`, never at the top. `Backend(options)`, or `Backend(options, device)` where the `SPEC` says
+`accelerated`, loads the model once; its one method turns a stream of inputs into a stream of outputs, one per frame and
+in order, and may batch inside. Each modality says what goes in and out.
 """
 
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from gaitloom.errors import GaitloomError
 from gaitloom.strict import Strict
 from gaitloom.weight_files import AnyWeight, Weight
 
-__all__ = ["Spec", "Weight", "find"]
+__all__ = ["CPU", "Device", "Spec", "Weight", "find", "load"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a model runs: `name` is cpu, cuda or cuda:N; `batch` is how many frames it is given at once."""
+
+    name: str = "cpu"
+    batch: int = 1
+
+
+CPU = Device()
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,8 @@ class Spec:
     `version` is bumped whenever the backend's output changes; it is part of every recipe. `packages` are the installed
     distributions that decide the output; their versions are written into each node. `reads` names the modalities that
     it needs, where they are not those that its modality reads by default. `weights` are the files that it always loads;
-    one that the configuration may choose is among its options (`gaitloom.weights.Chosen`).
+    one that the configuration may choose is among its options (`gaitloom.weights.Chosen`). `accelerated`: it runs on a
+    GPU too.
     """
 
     version: int
@@ -33,6 +47,7 @@ class Spec:
     licence: str
     weights: tuple[AnyWeight, ...] = ()
     reads: tuple[str, ...] | None = None
+    accelerated: bool = False
 
 
 def find(modality: str, name: str) -> ModuleType:
@@ -46,3 +61,9 @@ def find(modality: str, name: str) -> ModuleType:
     if name not in names:
         raise GaitloomError(f"{modality} has no backend named '{name}'; choose one of: {', '.join(names) or 'none'}.")
     return importlib.import_module(f"gaitloom.backends.{modality}.{name}")
+
+
+def load(modality: str, name: str, options: Any, device: Device = CPU) -> Any:
+    """A backend with its model loaded, on the device if it can run elsewhere than on the CPU."""
+    module = find(modality, name)
+    return module.Backend(options, device) if module.SPEC.accelerated else module.Backend(options)

@@ -33,8 +33,9 @@ class Options(Strict):
 def derive(job: "Job") -> dict[str, Any]:
     """Flow from frame t to t + 1 on one region that stays where it is (a moving crop would not be image motion).
 
-    A backend's `flows(pairs)` takes (a, b) pairs of grey frames (h, w) uint8 and gives (h, w, 2) float32 displacements
-    in pixels of the scaled region for each. The last frame has none and is invalid.
+    A backend's `flows(pairs)` takes (a, b) pairs of frames, (h, w, 3) uint8 RGB where its `colour` is true and else
+    (h, w) uint8 grey, and gives (h, w, 2) float32 displacements in pixels of the scaled region for each. The last frame
+    has none and is invalid.
     """
     width, height = job.size
     box = job.read("track").load("box")
@@ -94,9 +95,10 @@ def _pairs(
     x0, y0, x1, y1 = region
     before = None
     for frame in job.frames():
-        grey = np.ascontiguousarray(frame.grey()[y0:y1, x0:x1])
-        if grey.shape != shape:
-            grey = cv2.resize(grey, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+        picture = frame.rgb() if job.backend.colour else frame.grey()
+        picture = np.ascontiguousarray(picture[y0:y1, x0:x1])
+        if picture.shape[:2] != shape:
+            picture = cv2.resize(picture, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
         if before is not None:
-            yield before, grey
-        before = grey
+            yield before, picture
+        before = picture

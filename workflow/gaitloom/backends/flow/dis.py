@@ -42,6 +42,8 @@ SPEC = Spec(
 class Backend:
     """A solver for every pair: one that met a small picture keeps other scales for good, and a new one costs little."""
 
+    colour = False
+
     def __init__(self, options: Options):
         self._preset = f"DISOPTICAL_FLOW_PRESET_{options.preset.upper()}"
         chosen = options.model_dump(exclude={"preset"}, exclude_none=True)

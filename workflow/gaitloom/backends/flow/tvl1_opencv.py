@@ -40,6 +40,8 @@ SPEC = Spec(
 class Backend:
     """One solver, reused for every pair."""
 
+    colour = False
+
     def __init__(self, options: Options):
         import cv2
 

@@ -41,6 +41,8 @@ class Server:
     def __init__(self):
         self.content, self.sent, self.status = CONTENT, len(CONTENT), 200
         self.asked: list[str] = []
+        self.begun: list[int] = []  # the byte at which each answer began
+        self.ranges = True
         self.stalled, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
         server = self
@@ -48,15 +50,18 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.asked.append(self.path)
-                self.send_response(server.status)
-                self.send_header("Content-Length", str(len(server.content)))
+                wanted = self.headers.get("Range") if server.ranges else None
+                first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+                server.begun.append(first)
+                self.send_response(206 if first else server.status)
+                self.send_header("Content-Length", str(len(server.content) - first))
                 self.end_headers()
-                self.wfile.write(server.content[:1000])
+                self.wfile.write(server.content[first : first + 1000])
                 self.wfile.flush()
                 server.stalled.set()
                 server.go_on.wait(20)
                 try:
-                    self.wfile.write(server.content[1000 : server.sent])
+                    self.wfile.write(server.content[first + 1000 : server.sent])
                 except OSError:
                     self.close_connection = True
 
@@ -140,10 +145,9 @@ def test_others_may_read_a_download(model: Download):
     [
         ({"content": OTHER}, "what came has another SHA-256"),
         ({"content": CONTENT[:-1]}, "what came has another SHA-256"),
-        ({"sent": 5_000_000}, "no connection, "),
         ({"status": 404}, "the server answers 404"),
     ],
-    ids=["other content", "shorter", "breaks off", "not there"],
+    ids=["other content", "shorter", "not there"],
 )
 def test_a_bad_download_is_refused_and_leaves_nothing(
     server: Server, model: Download, cache: Path, change: dict[str, Any], why: str
@@ -156,6 +160,30 @@ def test_a_bad_download_is_refused_and_leaves_nothing(
         assert part in sentence
     assert in_cache(cache) == []
     server.content, server.sent, server.status = CONTENT, len(CONTENT), 200
+    assert model.verify().read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_that_breaks_off_is_refused_and_goes_on_from_there(
+    server: Server, model: Download, cache: Path, ranges: bool
+):
+    server.ranges, server.sent = ranges, 5_000_000
+    assert "(no connection, " in refusal(model)
+    (left,) = in_cache(cache)
+    have = (cache / left).stat().st_size
+    assert (cache / left).read_bytes() == CONTENT[:have] and have > 1_000_000
+    server.sent = len(CONTENT)
+    assert model.verify().read_bytes() == CONTENT
+    assert server.begun == [0, have if ranges else 0]
+    assert in_cache(cache) == ["model.pt"]
+
+
+def test_what_was_begun_on_another_content_is_found_out_and_begun_anew(server: Server, model: Download, cache: Path):
+    server.content, server.sent = OTHER, 5_000_000
+    refusal(model)
+    server.content, server.sent = CONTENT, len(CONTENT)
+    assert "what came has another SHA-256" in refusal(model)
+    assert in_cache(cache) == []
     assert model.verify().read_bytes() == CONTENT
 
 
@@ -239,7 +267,7 @@ def test_where_nothing_can_be_locked_two_writers_do_no_harm(
     assert model.verify().read_bytes() == CONTENT
 
 
-def test_what_a_killed_download_left_is_removed_and_it_begins_anew(server: Server, model: Download, cache: Path):
+def test_a_killed_download_is_gone_on_with_and_leaves_nothing(server: Server, model: Download, cache: Path):
     server.go_on.clear()
     killed = process(server)
     assert server.stalled.wait(20)

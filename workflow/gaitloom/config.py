@@ -4,6 +4,8 @@ import difflib
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from gaitloom import backends, clips, modalities, weights
+from gaitloom.clips import Clip
 from gaitloom.errors import GaitloomError
 from gaitloom.strict import Strict
 from gaitloom.weight_files import AnyWeight
@@ -96,7 +99,8 @@ class Node(Strict):
     options: dict[str, Any] = Field({}, description="Options of the modality (see config/README.md).")
     backend_options: dict[str, Any] = Field({}, description="Options of the backend (see config/README.md).")
     reads: dict[str, str] = Field(
-        {}, description="Which node to read for a modality, where it is not the one of the same name."
+        {},
+        description="Which node to read for a modality, if not its manual one, else the one of the same name.",
     )
     device: str | None = Field(None, pattern=DEVICE, description="Where its model runs, if not as the whole run.")
     batch: int | None = Field(None, ge=1, description="Frames that its model is given at once: 1 on a CPU, 8 on a GPU.")
@@ -194,6 +198,11 @@ class Config(Strict):
         name = chosen.device or self.device
         return backends.Device(name, chosen.batch or (1 if name == "cpu" else GPU_BATCH))
 
+    def files_of(self, node: str) -> Callable[[Clip], dict[str, Path]] | None:
+        """Names a clip's files from which a node is made; None where it is made from pixels."""
+        files = None if node == "video" else self._spec(node).files
+        return partial(files, self.backend_options_of(node)) if files else None
+
     def _spec(self, node: str) -> backends.Spec:
         return backends.find(modality_of(node), self.nodes[node].backend).SPEC
 
@@ -205,7 +214,7 @@ class Config(Strict):
         reads = {"video": "video"}
         needed = self._spec(node).reads
         for modality in modalities.find(modality_of(node)).READS if needed is None else needed:
-            reads[modality] = chosen.pop(modality, modality)
+            reads[modality] = chosen.pop(modality, None) or self.preferred(modality, node)
             if reads[modality] not in self.nodes or modality_of(reads[modality]) != modality:
                 raise ValueError(
                     f"nodes.{node}.reads.{modality}: '{reads[modality]}' is not a {modality} node here; "
@@ -214,6 +223,11 @@ class Config(Strict):
         if chosen:
             raise ValueError(f"nodes.{node}.reads: a {modality_of(node)} node reads no {', '.join(chosen)}")
         return reads
+
+    def preferred(self, modality: str, reader: str | None = None) -> str:
+        """The node that others read for a modality: the manual one where there is one, else that of the same name."""
+        manual = f"{modality}_manual"
+        return manual if manual in self.nodes and reader != manual else modality
 
     def order(self) -> list[str]:
         """Every node, `video` first, each after those that it reads; otherwise by name."""

@@ -22,7 +22,10 @@ from gaitloom.store import Node, Staged, Store
 
 
 class Job:
-    """What a modality sees while it fills a node: the clip, its frames, the nodes it reads, and where to write."""
+    """What a modality sees while it fills a node: the clip, its frames, the nodes it reads, and where to write.
+
+    `files` are those from which the node is made, by what they are, for backends that have some (`Spec.files`).
+    """
 
     def __init__(self, plan: Plan, store: Store, key: NodeKey, recipe: Recipe, staged: Staged):
         self.clip: Clip = plan.accepted[key.clip]
@@ -34,6 +37,7 @@ class Job:
             store,
             {m: NodeKey(key.subject, key.name, n) for m, n in plan.reads[key.node].items()},
         )
+        self.files = plan.files(self.clip, key.node)
         self._said = clock.monotonic()
 
     @property
@@ -82,6 +86,11 @@ class Job:
             weight.verify()
         options = self._settings.backend_options_of(self._node)
         return backends.load(self.recipe["modality"], self.recipe["backend"], options, self.device)
+
+    @property
+    def from_files(self) -> bool:
+        """Whether the backend takes its output from the clip's `files`, not from its pixels."""
+        return backends.find(self.recipe["modality"], self.recipe["backend"]).SPEC.files is not None
 
     @property
     def device(self) -> backends.Device:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gaitloom import backends, clips, config, modalities, weights
+from gaitloom.clip_files import Hashes
 from gaitloom.clips import OK, Clip, NodeKey
 from gaitloom.config import Config, modality_of
 from gaitloom.errors import GaitloomError
@@ -34,6 +35,7 @@ class Plan:
         settings = config.parse(values, source)
         plan = cls(settings, run_scan(settings) if scan else clips.read_sheet(settings.results / "clips.tsv"))
         if scan:
+            plan.hash_files()
             clips.write_if_changed(plan.path, settings.model_dump_json(indent=1) + "\n")
         return plan
 
@@ -66,6 +68,24 @@ class Plan:
     def accepted(self) -> dict[str, Clip]:
         """`{subject}/{clip}` → clip, for every clip that is neither rejected nor excluded."""
         return {c.path: c for c in self.clips if c.status == OK}
+
+    @cached_property
+    def hashes(self) -> Hashes:
+        """Content of the files that clips have beside their videos."""
+        return Hashes(self.config.results / "files.tsv")
+
+    def files(self, clip: Clip, node: str) -> dict[str, Path]:
+        """The files from which a node of a clip is made, by what they are; none for those made from its pixels."""
+        named = self.config.files_of(node)
+        return named(clip) if named else {}
+
+    def hash_files(self) -> None:
+        """Hash every clip's files once, for the jobs to come."""
+        for clip in self.accepted.values():
+            for node in self.nodes:
+                for file in self.files(clip, node).values():
+                    self.hashes.of(file)
+        self.hashes.save()
 
     @cached_property
     def _made(self) -> dict[str, Recipe]:
@@ -108,6 +128,8 @@ class Plan:
                 }
             else:
                 recipe["inputs"] = {m: digest(recipes[n]) for m, n in self.reads[node].items()}
+            if files := self.files(clip, node):
+                recipe["files"] = {what: self.hashes.of(file) for what, file in files.items()}
             if recipe["modality"] == "track":
                 recipe["subject_box"] = clip.box
             recipes[node] = recipe
@@ -174,10 +196,13 @@ class Plan:
 
     @property
     def shown(self) -> dict[str, str]:
-        """Role → node that the preview shows, for those that the configuration makes."""
+        """Role → node that the preview shows, for those that the configuration makes: the manual one where there is
+        one and no other is named."""
         chosen = self.config.preview
         roles = ("track", "keypoints", "silhouette", "parts", "flow")
-        return {r: n for r in roles if (n := getattr(chosen, r)) is not None and n in self.nodes}
+        named = {r: getattr(chosen, r) for r in roles}
+        named = {r: self.config.preferred(r) if n == r else n for r, n in named.items()}
+        return {r: n for r, n in named.items() if n in self.nodes}
 
     def clip_attributes(self, clip: Clip) -> dict[str, Any]:
         """What the clip's group in the store says of it: key, columns and camera; no name or path of a file."""

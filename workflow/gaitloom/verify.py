@@ -52,8 +52,9 @@ def _schema(store: Store, key: NodeKey, attributes: dict[str, Any]) -> Iterator[
     if attributes.get("modality") not in modalities.NAMES:
         yield f"is of the unknown modality {attributes.get('modality')}"
         return
-    expected = modalities.find(attributes["modality"]).ARRAYS
+    modality = modalities.find(attributes["modality"])
     arrays = node.arrays
+    expected = {**modality.ARRAYS, **{n: d for n, d in modality.OPTIONAL.items() if n in arrays}}
     for name in sorted(set(expected) ^ set(arrays)):
         yield f"{'lacks' if name in expected else 'has an unknown'} array {name}"
     length = arrays["time"].shape[0] if "time" in arrays else -1

@@ -104,18 +104,19 @@ class Download:
 
     def _fetch(self) -> None:
         """Download into a folder of our own beside the place, check, and publish by one rename: others see all or
-        nothing. A download that breaks off leaves nothing and begins anew the next time."""
+        nothing. What came of a download that broke off is kept, and the next one goes on from there."""
         if self.url is None:
             raise GaitloomError(f"The weights {self.name} cannot be fetched by a program; {self.by_hand}.")
         draft = folder() / f".{self.name}~{socket.gethostname()}~{os.getpid()}~{uuid.uuid4().hex[:8]}"
         try:
             folder().mkdir(parents=True, exist_ok=True)
-            with _one_at_a_time():
+            with _one_at_a_time() as alone:
                 if self.place.is_file():
                     return
                 _sweep()
                 draft.mkdir()
-                file = self._retrieve(self.url, draft)
+                begun = folder() / f".{self.name}.part" if alone else draft / "part"
+                file = self._retrieve(self.url, draft, begun)
                 file.chmod(draft.stat().st_mode & 0o666)  # pooch's files are ours alone; the cache may be shared
                 file.replace(self.place)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; ValueError: not the pinned hash
@@ -125,13 +126,32 @@ class Download:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def _retrieve(self, url: str, draft: Path) -> Path:
+    def _retrieve(self, url: str, draft: Path, begun: Path) -> Path:
         import pooch
+
+        def get(url: str, output: str, _: Any) -> None:
+            self._download(url, begun)
+            begun.replace(output)
 
         say(f"fetching {url} ({self.size / 1e6:.1f} MB)")
         pooch.get_logger().setLevel("WARNING")
-        get: Any = pooch.HTTPDownloader(chunk_size=1 << 20, timeout=30)  # bytes; seconds without a byte
-        return Path(pooch.retrieve(url, f"sha256:{self.sha256}", self.name, draft, downloader=get))
+        downloader: Any = get
+        return Path(pooch.retrieve(url, f"sha256:{self.sha256}", self.name, draft, downloader=downloader))
+
+    def _download(self, url: str, begun: Path) -> None:
+        """Fill `begun` up to the end, from where it ends if the server can (RFC 9110, section 14)."""
+        import requests
+
+        have = begun.stat().st_size if begun.is_file() else 0
+        if have >= self.size:
+            have = 0
+        ask = {"Range": f"bytes={have}-"} if have else {}
+        with requests.get(url, stream=True, timeout=30, headers=ask) as answer:  # seconds without a byte
+            answer.raise_for_status()
+            going_on = have and answer.status_code == requests.codes.partial_content
+            with begun.open("ab" if going_on else "wb") as file:
+                for piece in answer.iter_content(1 << 20):
+                    file.write(piece)
 
 
 @dataclass(frozen=True)
@@ -193,14 +213,16 @@ def _why(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Hold the cache, so that jobs that start together download once. Some file systems cannot lock; then each
-    downloads for itself, and the last rename wins, with the same content."""
+def _one_at_a_time() -> Iterator[bool]:
+    """Hold the cache, so that jobs that start together download once; whether it could be held. Some file systems
+    cannot lock: then each downloads for itself, and the last rename wins, with the same content."""
     descriptor = os.open(folder(), os.O_RDONLY)
     try:
+        alone = False
         with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+            alone = True
+        yield alone
     finally:
         os.close(descriptor)
 

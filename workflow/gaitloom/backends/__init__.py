@@ -7,11 +7,13 @@ in order, and may batch inside. Each modality says what goes in and out.
 """
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from gaitloom.clips import Clip
 from gaitloom.errors import GaitloomError
 from gaitloom.strict import Strict
 from gaitloom.weight_files import AnyWeight, Weight
@@ -38,7 +40,8 @@ class Spec:
     distributions that decide the output; their versions are written into each node. `reads` names the modalities that
     it needs, where they are not those that its modality reads by default. `weights` are the files that it always loads;
     one that the configuration may choose is among its options (`gaitloom.weights.Chosen`). `accelerated`: it runs on a
-    GPU too.
+    GPU too. `files(options, clip)` names the files from which the backend takes a clip's output, by what they are;
+    their hashes stand in the clip's recipe.
     """
 
     version: int
@@ -48,6 +51,7 @@ class Spec:
     weights: tuple[AnyWeight, ...] = ()
     reads: tuple[str, ...] | None = None
     accelerated: bool = False
+    files: Callable[[Any, Clip], dict[str, Path]] | None = None
 
 
 def find(modality: str, name: str) -> ModuleType:

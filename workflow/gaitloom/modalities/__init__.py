@@ -6,6 +6,7 @@ A modality module offers, all light to import (the planner does so while the wor
 - `READS`: the modalities it reads, besides `video`.
 - `Options`: a strict table of its options.
 - `ARRAYS`: array name → dimension names, what `verify` holds every node against.
+- `OPTIONAL`: the same for arrays that only some of its nodes have.
 - `derive(job)`: fill the staged node (see `gaitloom.derive.Job`).
 """
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 VERSION = 1
 READS = ("track",)
 ARRAYS = {"time": ("time",), "valid": ("time",), "flow": ("time", "row", "column", "axis"), "saturated": ("time",)}
+OPTIONAL: dict[str, tuple[str, ...]] = {}
 STEPS = 64  # stored units a pixel
 LIMIT = np.iinfo(np.int16).max
 

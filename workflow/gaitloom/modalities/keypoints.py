@@ -1,6 +1,7 @@
 """keypoints: the subject's joints in every frame, under the backend's own names and in COCO-WholeBody's 23."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from gaitloom.strict import Strict
 if TYPE_CHECKING:
     from gaitloom.derive import Job
 
-VERSION = 1
+VERSION = 2
 READS = ("track",)
 ARRAYS = {
     "time": ("time",),
@@ -24,6 +25,21 @@ ARRAYS = {
 }
 
 
+OPTIONAL = {"corrected": ("time", "keypoint")}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip's points (T, K, 3) float32 x, y in full-frame pixels and score, NaN where there is nobody; the sharpness
+    (T,) of the subject, NaN where it was not measured; which points a human set, (T, K) bool, where that is known; and
+    attributes of the node."""
+
+    points: np.ndarray
+    sharpness: np.ndarray
+    corrected: np.ndarray | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
 class Options(Strict):
     """The keypoints modality has no options of its own."""
 
@@ -33,10 +49,33 @@ def derive(job: "Job") -> dict[str, Any]:
 
     A backend has `format` (a `KeypointFormat`), `score_kind`, and `points(people)`, which takes (image (H, W, 3) uint8
     RGB, box (4,) float xyxy) pairs and gives (K, 3) float32 x, y, score in full-frame pixels for each, or None where it
-    sees nobody.
+    sees nobody. One that takes them from files has `recorded(job)` instead, which gives a `Recording`.
     """
     from gaitloom import keypoint_formats
 
+    made = job.backend.recorded(job) if job.from_files else Recording(*_posed(job))
+    points, form = made.points, job.backend.format
+    valid = np.asarray(np.isfinite(points[..., 0]).any(axis=1))
+    xy, score = points[..., :2], np.nan_to_num(points[..., 2])
+    xy_23, score_23 = keypoint_formats.view(xy, score, form.points)
+    swap = keypoint_formats.swapped(xy_23, valid, _height(xy))
+    _put(job, valid, xy, score, xy_23, score_23, swap, made.sharpness)
+    if made.corrected is not None:
+        _put_corrected(job, made.corrected)
+    return {
+        "keypoint_format": form.name,
+        "keypoint_names": list(form.points),
+        "edges": [list(e) for e in form.edges],
+        "keypoint_23_format": keypoint_formats.WHOLEBODY_23.name,
+        "keypoint_23_names": list(keypoint_formats.WHOLEBODY_23.points),
+        "edges_23": [list(e) for e in keypoint_formats.WHOLEBODY_23.edges],
+        "score_kind": job.backend.score_kind,
+        **made.attributes,
+    }
+
+
+def _posed(job: "Job") -> tuple[np.ndarray, np.ndarray]:
+    """The backend's points (T, K, 3), NaN where it sees nobody, and the sharpness (T,) of the subject's box."""
     box = job.read("track").load("box")
     tracked = np.isfinite(box[:, 0])
     points = np.full((job.length, len(job.backend.format.points), 3), np.nan, np.float32)
@@ -52,20 +91,7 @@ def derive(job: "Job") -> dict[str, Any]:
     for index, found in zip(np.flatnonzero(tracked), job.backend.points(people()), strict=True):
         if found is not None:
             points[index] = found
-    valid = np.asarray(np.isfinite(points[..., 0]).any(axis=1))
-    xy, score = points[..., :2], np.nan_to_num(points[..., 2])
-    xy_23, score_23 = keypoint_formats.view(xy, score, job.backend.format.points)
-    swap = keypoint_formats.swapped(xy_23, valid, box[:, 3] - box[:, 1])
-    _put(job, valid, xy, score, xy_23, score_23, swap, sharpness)
-    return {
-        "keypoint_format": job.backend.format.name,
-        "keypoint_names": list(job.backend.format.points),
-        "edges": [list(e) for e in job.backend.format.edges],
-        "keypoint_23_format": keypoint_formats.WHOLEBODY_23.name,
-        "keypoint_23_names": list(keypoint_formats.WHOLEBODY_23.points),
-        "edges_23": [list(e) for e in keypoint_formats.WHOLEBODY_23.edges],
-        "score_kind": job.backend.score_kind,
-    }
+    return points, sharpness
 
 
 def _put(job: "Job", valid: Any, xy: Any, score: Any, xy_23: Any, score_23: Any, swap: Any, sharpness: Any) -> None:
@@ -97,6 +123,23 @@ def _put(job: "Job", valid: Any, xy: Any, score: Any, xy_23: Any, score_23: Any,
         ("time",),
         long_name="variance of the Laplacian of the subject's box scaled to 256 px height",
     )
+
+
+def _put_corrected(job: "Job", corrected: np.ndarray) -> None:
+    job.staged.put(
+        "corrected",
+        corrected,
+        ("time", "keypoint"),
+        long_name="where this point is from",
+        flag_values=[0, 1],
+        flag_meanings="base human",
+    )
+
+
+def _height(xy: np.ndarray) -> np.ndarray:
+    """(T,) how tall the subject's points (T, K, 2) stand in the picture, in pixels."""
+    y = xy[..., 1]
+    return np.where(np.isfinite(y), y, -np.inf).max(axis=1) - np.where(np.isfinite(y), y, np.inf).min(axis=1)
 
 
 def _sharpness(image: np.ndarray, box: np.ndarray) -> float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 VERSION = 1
 READS = ("track",)
 ARRAYS = {"time": ("time",), "valid": ("time",), "label": ("time", "y", "x")}
+OPTIONAL: dict[str, tuple[str, ...]] = {}
 
 
 class Options(Strict):

@@ -23,6 +23,7 @@ ARRAYS = {
     "person_id": ("person",),
     "person_score": ("person",),
 }
+OPTIONAL: dict[str, tuple[str, ...]] = {}
 
 
 class Options(Strict):

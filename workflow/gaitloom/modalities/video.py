@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 VERSION = 1
 READS: tuple[str, ...] = ()
 ARRAYS = {"time": ("time",), "pts": ("time",)}
+OPTIONAL: dict[str, tuple[str, ...]] = {}
 
 
 class Options(Strict):

@@ -99,6 +99,7 @@ class Truth:
         class Backend:
             format = keypoint_formats.WHOLEBODY_23
             score_kind = "truth"
+            colour = False
 
             def __init__(self, options: NoOptions):
                 for method in ("people", "points", "masks", "flows"):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gaitloom import keypoint_formats
+from gaitloom.keypoint_formats import WHOLEBODY_23, KeypointFormat
 from gaitloom.strict import Strict
 
 if TYPE_CHECKING:
@@ -30,12 +32,14 @@ OPTIONAL = {"corrected": ("time", "keypoint")}
 
 @dataclass(frozen=True)
 class Recording:
-    """A clip's points (T, K, 3) float32 x, y in full-frame pixels and score, NaN where there is nobody; the sharpness
-    (T,) of the subject, NaN where it was not measured; which points a human set, (T, K) bool, where that is known; and
-    attributes of the node."""
+    """A clip's points (T, K, 3) float32, x, y in full-frame pixels and score, NaN where there is nobody; what points
+    and scores they are; the sharpness (T,) of the subject's box, where it was measured; which points a human set,
+    (T, K) bool, where that is known; and attributes of the node."""
 
     points: np.ndarray
-    sharpness: np.ndarray
+    format: KeypointFormat
+    score_kind: str
+    sharpness: np.ndarray | None = None
     corrected: np.ndarray | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
 
@@ -51,31 +55,26 @@ def derive(job: "Job") -> dict[str, Any]:
     RGB, box (4,) float xyxy) pairs and gives (K, 3) float32 x, y, score in full-frame pixels for each, or None where it
     sees nobody. One that takes them from files has `recorded(job)` instead, which gives a `Recording`.
     """
-    from gaitloom import keypoint_formats
-
-    made = job.backend.recorded(job) if job.from_files else Recording(*_posed(job))
-    points, form = made.points, job.backend.format
-    valid = np.asarray(np.isfinite(points[..., 0]).any(axis=1))
-    xy, score = points[..., :2], np.nan_to_num(points[..., 2])
-    xy_23, score_23 = keypoint_formats.view(xy, score, form.points)
-    swap = keypoint_formats.swapped(xy_23, valid, _height(xy))
-    _put(job, valid, xy, score, xy_23, score_23, swap, made.sharpness)
+    made = job.backend.recorded(job) if job.from_files else _posed(job)
+    valid = np.asarray(np.isfinite(made.points[..., 0]).any(axis=1))
+    _put(job, made, valid)
+    _put_view(job, made, valid)
     if made.corrected is not None:
         _put_corrected(job, made.corrected)
     return {
-        "keypoint_format": form.name,
-        "keypoint_names": list(form.points),
-        "edges": [list(e) for e in form.edges],
-        "keypoint_23_format": keypoint_formats.WHOLEBODY_23.name,
-        "keypoint_23_names": list(keypoint_formats.WHOLEBODY_23.points),
-        "edges_23": [list(e) for e in keypoint_formats.WHOLEBODY_23.edges],
-        "score_kind": job.backend.score_kind,
+        "keypoint_format": made.format.name,
+        "keypoint_names": list(made.format.points),
+        "edges": [list(e) for e in made.format.edges],
+        "keypoint_23_format": WHOLEBODY_23.name,
+        "keypoint_23_names": list(WHOLEBODY_23.points),
+        "edges_23": [list(e) for e in WHOLEBODY_23.edges],
+        "score_kind": made.score_kind,
         **made.attributes,
     }
 
 
-def _posed(job: "Job") -> tuple[np.ndarray, np.ndarray]:
-    """The backend's points (T, K, 3), NaN where it sees nobody, and the sharpness (T,) of the subject's box."""
+def _posed(job: "Job") -> Recording:
+    """What the backend sees on the clip's frames."""
     box = job.read("track").load("box")
     tracked = np.isfinite(box[:, 0])
     points = np.full((job.length, len(job.backend.format.points), 3), np.nan, np.float32)
@@ -91,16 +90,36 @@ def _posed(job: "Job") -> tuple[np.ndarray, np.ndarray]:
     for index, found in zip(np.flatnonzero(tracked), job.backend.points(people()), strict=True):
         if found is not None:
             points[index] = found
-    return points, sharpness
+    return Recording(points, job.backend.format, job.backend.score_kind, sharpness)
 
 
-def _put(job: "Job", valid: Any, xy: Any, score: Any, xy_23: Any, score_23: Any, swap: Any, sharpness: Any) -> None:
-    meaning = job.backend.score_kind
+def _put(job: "Job", made: Recording, valid: np.ndarray) -> None:
     job.put_valid(valid, "the subject was posed in this frame")
     job.staged.put(
-        "xy", xy, ("time", "keypoint", "axis"), units="pixel", long_name="x right, y down, in the full frame"
+        "xy",
+        made.points[..., :2],
+        ("time", "keypoint", "axis"),
+        units="pixel",
+        long_name="x right, y down, in the full frame",
     )
-    job.staged.put("score", score, ("time", "keypoint"), long_name=f"the backend's score: {meaning}")
+    job.staged.put(
+        "score",
+        np.nan_to_num(made.points[..., 2]),
+        ("time", "keypoint"),
+        long_name=f"the backend's score: {made.score_kind}",
+    )
+    job.staged.put(
+        "sharpness",
+        np.full(job.length, np.nan, np.float32) if made.sharpness is None else made.sharpness,
+        ("time",),
+        long_name="variance of the Laplacian of the subject's box scaled to 256 px height",
+    )
+
+
+def _put_view(job: "Job", made: Recording, valid: np.ndarray) -> None:
+    """The same points in COCO-WholeBody's first 23, and where the legs changed places."""
+    xy, score = made.points[..., :2], np.nan_to_num(made.points[..., 2])
+    xy_23, score_23 = keypoint_formats.view(xy, score, made.format.points)
     job.staged.put(
         "xy_23",
         xy_23,
@@ -108,20 +127,19 @@ def _put(job: "Job", valid: Any, xy: Any, score: Any, xy_23: Any, score_23: Any,
         units="pixel",
         long_name="the same in COCO-WholeBody's first 23",
     )
-    job.staged.put("score_23", score_23, ("time", "keypoint_23"), long_name=f"{meaning}; 0 where a point has no source")
+    job.staged.put(
+        "score_23",
+        score_23,
+        ("time", "keypoint_23"),
+        long_name=f"{made.score_kind}; 0 where a point has no source",
+    )
     job.staged.put(
         "swap",
-        swap,
+        keypoint_formats.swapped(xy_23, valid, _height(xy)),
         ("time",),
         long_name="left and right leg changed places against the frame before",
         flag_values=[0, 1],
         flag_meanings="kept swapped",
-    )
-    job.staged.put(
-        "sharpness",
-        sharpness,
-        ("time",),
-        long_name="variance of the Laplacian of the subject's box scaled to 256 px height",
     )
 
 

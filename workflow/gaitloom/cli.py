@@ -3,7 +3,7 @@
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -161,6 +161,37 @@ def evaluate(
     from gaitloom import evaluate as evaluating
 
     evaluating.evaluate(Plan.read(config), a, b, by, tsv, plot)
+
+
+@app.command()
+def export(
+    node: Annotated[str, typer.Argument(help="Name of a keypoints node.")],
+    clip: Annotated[list[str] | None, typer.Argument(help="subject/clip; all clips where none is named.")] = None,
+    config: ConfigFile = CONFIG,
+    form: Annotated[
+        Literal["coco", "cmu", "open"], typer.Option("--as", help="AlphaPose's format.", show_default=True)
+    ] = "coco",
+    to: Annotated[Path, typer.Option(help="Folder to write to.", metavar="FOLDER")] = Path("export"),
+) -> None:
+    """Write a keypoints node as AlphaPose's results, one JSON file a clip."""
+    from gaitloom import export as exporting
+
+    exporting.export(Plan.read(config), node, clip or [], form, to)
+
+
+@app.command()
+def correct(
+    node: Annotated[str, typer.Argument(help="Name of a manual node, such as keypoints_manual.")],
+    clip: Annotated[list[str] | None, typer.Argument(help="subject/clip; all clips where none is named.")] = None,
+    config: ConfigFile = CONFIG,
+    layout: Annotated[
+        Literal["cvat", "coco", "progait"], typer.Option("--as", help="Layout of the files.", show_default=True)
+    ] = "cvat",
+) -> None:
+    """Hand a node out for correction by hand: files for CVAT, COCO's tools or ProGait's."""
+    from gaitloom import correct as correcting
+
+    correcting.correct(Plan.read(config), node, clip or [], layout)
 
 
 @app.command()

@@ -19,23 +19,26 @@ COLUMNS = ("path", "size", "mtime_ns", "sha256")
 def place(pattern: str, clip: Clip) -> Path:
     """The path that a pattern such as `pose/{subject}/{trial}.json` means for a clip.
 
-    Fields in braces: the parts of the clip's key, `clip` (its name), and the extra columns of the clip sheet.
-
-    Raises:
-        GaitloomError: the clip has no such field, or it is empty.
+    Fields in braces: the parts of the clip's key, `clip` (its name), and the extra columns of the clip sheet. One that
+    the clip does not have stays as it is: there is no such file, and the clip's own job says so.
     """
     fields = {**{k: getattr(clip, k) for k in KEY}, "clip": clip.name, **clip.extra}
+    return Path(re.sub(r"\{(\w+)\}", lambda match: fields.get(match[1]) or match[0], pattern))
 
-    def value(match: re.Match[str]) -> str:
-        found = fields.get(match[1], "")
-        if not found:
-            raise GaitloomError(
-                f"The clip {clip.path} has no '{match[1]}', which the file pattern {pattern} needs; "
-                "give it in the clip sheet, or correct the pattern."
-            )
-        return found
 
-    return Path(re.sub(r"\{(\w+)\}", value, pattern))
+def existing(path: Path) -> Path:
+    """The path, if something is there.
+
+    Raises:
+        GaitloomError: nothing is.
+    """
+    if path.exists():
+        return path
+    if open_field := re.search(r"\{(\w+)\}", str(path)):
+        raise GaitloomError(
+            f"has no '{open_field[1]}' for {path}; give it in the clip sheet, or correct backend_options.file"
+        )
+    raise GaitloomError(f"{path} is not there; put it there, or correct backend_options.file.")
 
 
 class Hashes:

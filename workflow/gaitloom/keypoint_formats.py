@@ -1,7 +1,8 @@
 """Keypoint orders by name, and the one view that every backend maps to: COCO-WholeBody's first 23.
 
 Left and right are the person's. Sources: COCO-WholeBody (Jin et al., ECCV 2020) for order and edges; MediaPipe's pose
-landmark documentation for BlazePose's 33.
+landmark documentation for BlazePose's 33; Halpe-FullBody (Fang et al., TPAMI 2022) for the order of its 26, rtmlib for
+their edges.
 """
 
 from dataclasses import dataclass
@@ -55,6 +56,46 @@ BLAZEPOSE_33 = KeypointFormat(
         (27, 29), (29, 31), (27, 31), (24, 26), (26, 28), (28, 30), (30, 32), (28, 32),
     ),
 )  # fmt: skip
+
+# COCO's keypoints (Lin et al., ECCV 2014) are the body of COCO-WholeBody, which adds the feet.
+COCO_17 = KeypointFormat("coco_17", WHOLEBODY_23.points[:17], tuple(e for e in WHOLEBODY_23.edges if max(e) < 17))
+
+# Left and right of the feet alternate here; COCO-WholeBody has each foot's three points together.
+HALPE_26 = KeypointFormat(
+    "halpe_26",
+    (
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+        "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+        "right_ankle", "head", "neck", "hip", "left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe",
+        "left_heel", "right_heel",
+    ),
+    (
+        (15, 13), (13, 11), (11, 19), (16, 14), (14, 12), (12, 19), (17, 18), (18, 19), (18, 5), (5, 7), (7, 9),
+        (18, 6), (6, 8), (8, 10), (1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6), (15, 20), (15, 22), (15, 24),
+        (16, 21), (16, 23), (16, 25),
+    ),
+)  # fmt: skip
+
+# OpenPose's COCO model (Cao et al., CVPR 2017): COCO's 17 with a neck, the right side first.
+OPENPOSE_18 = KeypointFormat(
+    "openpose_18",
+    (
+        "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+        "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye",
+        "right_ear", "left_ear",
+    ),
+    (
+        (1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 0),
+        (0, 14), (14, 16), (0, 15), (15, 17),
+    ),
+)  # fmt: skip
+
+
+def of(names: tuple[str, ...]) -> KeypointFormat:
+    """The format that has these points in this order; one without a name or edges where none is known."""
+    every = (value for value in globals().values() if isinstance(value, KeypointFormat))
+    return next((f for f in every if f.points == names), KeypointFormat("other", names, ()))
+
 
 # BlazePose's foot index is the tip of the foot: near the big toe, the best that it has for it.
 STANDS_FOR = {"left_big_toe": "left_foot_index", "right_big_toe": "right_foot_index"}

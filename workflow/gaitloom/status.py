@@ -60,7 +60,7 @@ def _nodes(plan: Plan, store: Store, clip: Clip) -> Iterator[Row]:
         waits = [n for n in plan.reads[node].values() if state[n] != "done"]
         reason = ""
         if stored and stored.get("recipe_digest") == planned:
-            state[node] = "done"
+            state[node], reason = "done", stored.get("note", "")
         elif stored:
             state[node] = "stale"
             reason = f"made with another {', '.join(differences(stored.get('recipe'), recipes[node]))}"
@@ -128,7 +128,7 @@ def _show(plan: Plan, rows: list[Row], most: int = 40) -> None:
     for node in nodes:
         table.add_row(node, *(str(counts[node, s] or "") for s in states))
     console.print(table)
-    left = [r for r in rows if r.state != "done"]
+    left = [r for r in rows if r.state != "done" or r.reason]
     if left:
         details = Table()
         for column in ("clip", "node", "state", "reason"):

@@ -25,8 +25,8 @@ _META = "https://dl.fbaipublicfiles.com"
 _GMFLOW = "GMFlow's authors (the model zoo of github.com/haofeixu/gmflow)"
 
 
-def _yolo(letter: str, size: int, sha256: str) -> Download:
-    name = f"yolov8{letter}-seg.pt"
+def _yolo(which: str, size: int, sha256: str) -> Download:
+    name = f"yolov8{which}.pt"
     url = f"https://github.com/ultralytics/assets/releases/download/v8.3.0/{name}"
     return Download(name, url, size, sha256, "AGPL-3.0", "Ultralytics", CHECKED)
 
@@ -46,14 +46,26 @@ def _retinaface(name: str, size: int, sha256: str) -> Download:
     return Download(f"retinaface_{name}", url, size, sha256, "MIT", "Pytorch_Retinaface, as facexlib has it", CHECKED)
 
 
+def _rtmpose(name: str, size: int, sha256: str) -> Download:
+    name = f"rtmpose-{name}"
+    place = f"https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk/{name}.zip"
+    return Download(f"{name}.onnx", None, size, sha256, "Apache-2.0", f"end2end.onnx inside {place}", CHECKED)
+
+
 # Sizes in bytes. Hashes as the publisher or several independent uploads have them; of yolov8s and l, SAM small and
-# base_plus, and GMFlow things a single upload was known.
+# base_plus, GMFlow things and RTMPose x a single upload was known.
 _FILES = (
-    _yolo("n", 7_054_355, "d39e867b2c3a5dbc1aa764411544b475cb14727bf6af1ec46c238f8bb1351ab9"),
-    _yolo("s", 23_897_299, "c035c6c5f9c48ee962518ef648854c2cc5e60fa404fac443e17d306fdda16543"),
-    _yolo("m", 54_899_779, "f9fc740ca0824e14b44681d491dc601efa664ec6ecea9a870acf876053826448"),
-    _yolo("l", 92_391_859, "dfa891dab47031c12ac82cb1b883af4ab9efbc732118cc04604bfbf107f9dfa8"),
-    _yolo("x", 144_076_467, "d63cbfa5764867c0066bedfa43cf2dcd90a412a1de44b2e238c43978a9d28ea6"),
+    _yolo("n-seg", 7_054_355, "d39e867b2c3a5dbc1aa764411544b475cb14727bf6af1ec46c238f8bb1351ab9"),
+    _yolo("s-seg", 23_897_299, "c035c6c5f9c48ee962518ef648854c2cc5e60fa404fac443e17d306fdda16543"),
+    _yolo("m-seg", 54_899_779, "f9fc740ca0824e14b44681d491dc601efa664ec6ecea9a870acf876053826448"),
+    _yolo("l-seg", 92_391_859, "dfa891dab47031c12ac82cb1b883af4ab9efbc732118cc04604bfbf107f9dfa8"),
+    _yolo("x-seg", 144_076_467, "d63cbfa5764867c0066bedfa43cf2dcd90a412a1de44b2e238c43978a9d28ea6"),
+    _yolo("n", 6_549_796, "f59b3d833e2ff32e194b5bb8e08d211dc7c5bdf144b90d2c8412c47ccfc83b36"),
+    _yolo("s", 22_588_772, "1f47a78bf100391c2a140b7ac73a1caae18c32779be7d310658112f7ac9aa78a"),
+    _yolo("m", 52_136_884, "5d4a90cdc7a21786cc59cd19778e9eafff836df9e2da32524737c7ee6efe4fe5"),
+    _yolo("x", 136_890_692, "3df4ada6b4dad6d657868f2fdf7faecfb34dcfccf3a25c4b82079064718524c8"),
+    _yolo("n-pose", 6_832_633, "c6fa93dd1ee4a2c18c900a45c1d864a1c6f7aba75d84f91648a30b7fb641d212"),
+    _yolo("s-pose", 23_513_657, "234314cd8baf62616791aceb9ea6ad5c19f26cf6c0d8f3a1bfce1e23b186cfb3"),
     _sam("tiny", 156_008_466, "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
     _sam("small", 184_416_285, "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
     _sam("base_plus", 323_606_802, "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
@@ -64,6 +76,16 @@ _FILES = (
         "mobilenet0.25_Final.pth", 1_789_735, "2979b33ffafda5d74b6948cd7a5b9a7a62f62b949cef24e95fd15d2883a65220"
     ),
     _retinaface("Resnet50_Final.pth", 109_497_761, "6d1de9c2944f2ccddca5f5e010ea5ae64a39845a86311af6fdf30841b0a5a16d"),
+    _rtmpose(
+        "m_simcc-body7_pt-body7-halpe26_700e-256x192-4d3e73dd_20230605",
+        55_685_444,
+        "26f3a19e61304a600dfb82d1001d41d24343b89fc70a33ffc84657e0b0bf2ecf",
+    ),
+    _rtmpose(
+        "x_simcc-body7_pt-body7-halpe26_700e-384x288-7fb6e239_20230606",
+        199_918_283,
+        "21bdaefd1a9b7934160987e754d8eca191bc44cccbfa3ba2ef71142c6dd05a9a",
+    ),
     Download(
         "face_detection_yunet_2023mar.onnx",
         "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2023mar.onnx",

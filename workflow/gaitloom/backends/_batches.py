@@ -10,8 +10,12 @@ from gaitloom.progress import say
 T = TypeVar("T")
 U = TypeVar("U")
 
-# How the libraries say it: PyTorch, ONNX Runtime (CUDA and CPU arenas), TensorRT.
-_WORDS = ("out of memory", "failed to allocate memory", "not enough memory", "outofmemory")
+# How the libraries say it: PyTorch on GPU and CPU, CUDA's libraries, ONNX Runtime's arenas, C++.
+_WORDS = (
+    "out of memory", "outofmemory", "not enough memory", "can't allocate memory", "failed to allocate memory",
+    "smaller than requested bytes", "cublas_status_alloc_failed", "cudnn_status_alloc_failed", "bad_alloc",
+    "bad allocation",
+)  # fmt: skip
 
 
 def batches(items: Iterable[T], size: int, run: Callable[[list[T]], list[U]]) -> Iterator[U]:
@@ -42,7 +46,10 @@ def batches(items: Iterable[T], size: int, run: Callable[[list[T]], list[U]]) ->
 def _run(run: Callable[[list[T]], list[U]], batch: list[T]) -> list[U] | None:
     """None where memory ran out; what the failed attempt held is free again, since its frames are gone."""
     try:
-        return run(batch)
+        found = run(batch)
+        if len(found) != len(batch):
+            raise ValueError(f"{len(found)} outputs came of {len(batch)} frames")
+        return found
     except Exception as error:
         if not ran_out(error):
             raise

@@ -40,8 +40,9 @@ def read_checkpoint(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and torch each have their own
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise GaitloomError(f"The weights {path} are not a checkpoint that PyTorch reads safely ({line}).") from None
+        raise GaitloomError(
+            f"The weights {path} are not a checkpoint of tensors alone ({type(error).__name__}); get the file again."
+        ) from None
 
 
 def fill(model: Any, state: dict[str, Any], path: Path) -> Any:
@@ -53,6 +54,6 @@ def fill(model: Any, state: dict[str, Any], path: Path) -> Any:
     try:
         model.load_state_dict(state, strict=True)
     except (RuntimeError, TypeError, AttributeError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        line = " ".join(str(error).split())[:200]
         raise GaitloomError(f"The weights {path} are another model's ({line}).") from None
     return model.eval().requires_grad_(False)

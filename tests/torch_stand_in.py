@@ -41,3 +41,5 @@ def install() -> None:
 
     torchvision.extension._assert_has_ops = lambda: None
     torchvision.ops.boxes._assert_has_ops = lambda: None
+    aligned = sys.modules["torchvision.ops.roi_align"]  # its own, in plain PyTorch, which it would compile first
+    aligned._roi_align = aligned._roi_align.__wrapped__  # type: ignore[attr-defined]

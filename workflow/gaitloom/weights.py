@@ -52,17 +52,18 @@ def _rtmpose(name: str, size: int, sha256: str) -> Download:
     return Download(f"{name}.onnx", None, size, sha256, "Apache-2.0", f"end2end.onnx inside {place}", CHECKED)
 
 
-# Sizes in bytes. Hashes as the publisher or several independent uploads have them; of yolov8s and l, SAM small and
-# base_plus, GMFlow things and RTMPose x a single upload was known.
+# Sizes in bytes. Hashes as the publisher or several independent uploads have them; of YOLOv8's m, l and x, SAM small and
+# base_plus, GMFlow things and RTMPose x a single source was known.
 _FILES = (
-    _yolo("n-seg", 7_054_355, "d39e867b2c3a5dbc1aa764411544b475cb14727bf6af1ec46c238f8bb1351ab9"),
-    _yolo("s-seg", 23_897_299, "c035c6c5f9c48ee962518ef648854c2cc5e60fa404fac443e17d306fdda16543"),
-    _yolo("m-seg", 54_899_779, "f9fc740ca0824e14b44681d491dc601efa664ec6ecea9a870acf876053826448"),
-    _yolo("l-seg", 92_391_859, "dfa891dab47031c12ac82cb1b883af4ab9efbc732118cc04604bfbf107f9dfa8"),
-    _yolo("x-seg", 144_076_467, "d63cbfa5764867c0066bedfa43cf2dcd90a412a1de44b2e238c43978a9d28ea6"),
+    _yolo("n-seg", 7_071_756, "a7cd8f929e1903d78a12a48efecab430209f18dc46cb96c3599a5980c63c423c"),
+    _yolo("s-seg", 23_914_764, "0bac0770b55e5eb5b76a61bc535673288dcec36c2bc0cd25ee0d584c632f3413"),
+    _yolo("m-seg", 54_921_020, "51fa7e5ef385efa6d5b1d8e31b73399be6ed5d7ca71bda4bd4b2794bb445c4f4"),
+    _yolo("l-seg", 92_417_004, "ca3ec94c445aeaf79c2b57982fb451060f18a7561e2c20b4d26bb9dc1fcabf93"),
+    _yolo("x-seg", 144_101_612, "c333d6a7aff884ec821050eacdab29871f3edd10d996cf48746a02f8e01f1b5d"),
     _yolo("n", 6_549_796, "f59b3d833e2ff32e194b5bb8e08d211dc7c5bdf144b90d2c8412c47ccfc83b36"),
     _yolo("s", 22_588_772, "1f47a78bf100391c2a140b7ac73a1caae18c32779be7d310658112f7ac9aa78a"),
     _yolo("m", 52_136_884, "5d4a90cdc7a21786cc59cd19778e9eafff836df9e2da32524737c7ee6efe4fe5"),
+    _yolo("l", 87_792_836, "64c9115303f6a25575f82200d1b22ec409fa6bd7d08d0313884fc20d919478cd"),
     _yolo("x", 136_890_692, "3df4ada6b4dad6d657868f2fdf7faecfb34dcfccf3a25c4b82079064718524c8"),
     _yolo("n-pose", 6_832_633, "c6fa93dd1ee4a2c18c900a45c1d864a1c6f7aba75d84f91648a30b7fb641d212"),
     _yolo("s-pose", 23_513_657, "234314cd8baf62616791aceb9ea6ad5c19f26cf6c0d8f3a1bfce1e23b186cfb3"),

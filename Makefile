@@ -43,7 +43,16 @@ $(VENV)/.torch: envs/torch.txt $(VENV)/.core
 	@touch $@
 
 .PHONY: env-torch
-env-torch: $(VENV)/.torch  ## add torch and ultralytics, for the backends that need them
+env-torch: $(VENV)/.torch  ## add torch, ultralytics, ptlflow and rtmlib, for the backends that need them
+
+# Without a GPU in sight detectron2 builds no CUDA operators: DensePose uses none, and they would need nvcc.
+$(VENV)/.densepose: envs/densepose.txt envs/detectron2.txt $(VENV)/.torch
+	$(PIP) install --no-deps --require-hashes -r envs/densepose.txt
+	CUDA_VISIBLE_DEVICES= $(PIP) install --no-deps --no-build-isolation -r envs/detectron2.txt
+	@touch $@
+
+.PHONY: env-densepose
+env-densepose: $(VENV)/.densepose  ## add detectron2 and its DensePose, built from their source
 
 .PHONY: env
 env: $(VENV)/.core  ## make the environment from its lock
@@ -96,3 +105,4 @@ lock: $(VENV)/.core  ## resolve the locks again
 	$(UV) --override envs/overrides.txt envs/core.in -o envs/core.txt
 	$(UV) envs/dev.in -o envs/dev.txt
 	$(UV) --no-deps envs/torch.in -o envs/torch.txt
+	$(UV) --no-deps envs/densepose.in -o envs/densepose.txt

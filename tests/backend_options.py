@@ -6,10 +6,13 @@ architecture and prove plumbing only: `UNTRAINED` lists them, so that nothing is
 
 import hashlib
 import pickle
+import tempfile
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import alphapose_stand_in
 import onnx_nets
 import pytest
 import yolo_nets
@@ -34,6 +37,10 @@ def sam2() -> dict[str, Any]:
 
 def yolov8_seg() -> dict[str, Any]:
     return real("yolov8n-seg_int8.tflite", "ad5a89a78acae95be79a1f6dc7399b952f96a7c767af3fad86b9647fecb0658f")
+
+
+def alphapose() -> dict[str, Any]:
+    return alphapose_stand_in.install(Path(tempfile.mkdtemp(dir=onnx_nets.folder())))
 
 
 def rtmpose() -> dict[str, Any]:
@@ -86,6 +93,7 @@ MAKERS: dict[tuple[str, str], Callable[[], dict[str, Any]]] = {
     ("track", "yolov8"): yolov8_seg,
     ("keypoints", "yolov8_pose"): yolov8_pose,
     ("keypoints", "rtmpose"): rtmpose,
+    ("keypoints", "alphapose"): alphapose,
     ("flow", "gmflow"): gmflow,
     ("parts", "densepose"): densepose,
     ("faces", "yunet"): yunet,
@@ -97,4 +105,5 @@ UNTRAINED: set[tuple[str, str]] = {
     ("keypoints", "yolov8_pose"),
     ("silhouette", "sam2"),
     ("keypoints", "rtmpose"),
+    ("keypoints", "alphapose"),
 }

@@ -1,9 +1,11 @@
 """AlphaPose as another program: a stand-in of its command line and output, which reads the pictures it is given."""
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
 
+import alphapose_stand_in
 import numpy as np
 import pytest
 from gaitloom.backends import CPU, Device, find
@@ -12,60 +14,22 @@ from walker import GAITS, Walk
 
 WALK = Walk(GAITS["normal"], frames=5, fps=8, size=(320, 240), seed=1)
 
-# Every pixel brighter than the rest is a point's own: the stand-in finds the four marks that the test has painted, and
-# reports somebody else beside them.
-PROGRAM = """
-import argparse, json, os, sys
-from pathlib import Path
-import cv2, numpy as np
-parser = argparse.ArgumentParser()
-for name in ("cfg", "checkpoint", "indir", "outdir", "format", "detector", "gpus", "posebatch"):
-    parser.add_argument("--" + name, required=True)
-parser.add_argument("--sp", action="store_true")
-parser.add_argument("--flip", action="store_true")
-args = parser.parse_args()
-assert args.format == "coco" and Path(args.checkpoint).is_file() and os.path.exists(args.cfg), args
-assert os.stat(Path(args.indir).parent).st_mode & 0o077 == 0, "others could read the pictures"
-Path("calls").open("a").write(" ".join(sorted(os.listdir(args.indir))) + "|" + args.gpus + chr(10))
-if Path("fails").exists():
-    print("An error as above occurs when processing the images, please check it")
-    sys.exit(0)
-found = []
-for name in sorted(os.listdir(args.indir)):
-    image = cv2.imread(str(Path(args.indir) / name))[..., ::-1]
-    y, x = np.argwhere((image == (255, 0, 255)).all(axis=2)).mean(axis=0)
-    points = [[x + k, y + 2 * k, 2.5] for k in range(int(Path("points").read_text()))]
-    for idx, dx in ((0, 150), (1, 0)):
-        moved = [[a + dx, b, s] for a, b, s in points]
-        found.append({"image_id": name, "category_id": 1, "keypoints": sum(moved, []), "score": 3.0,
-                      "box": [x + dx - 20, y - 20, 80, 80], "idx": idx})
-os.makedirs(args.outdir)
-(Path(args.outdir) / "alphapose-results.json").write_text(json.dumps(found))
-"""
-
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Path:
-    folder = tmp_path / "AlphaPose"
-    (folder / "scripts").mkdir(parents=True)
-    (folder / "scripts" / "demo_inference.py").write_text(PROGRAM)
-    (folder / "model.yaml").write_text("")
-    (folder / "points").write_text("26")
-    (tmp_path / "weights.pth").write_bytes(b"weights")
-    return folder
+    return alphapose_stand_in.install(tmp_path)["installation"]
 
 
 def options(installation: Path, **others: Any) -> Any:
-    import hashlib
-
-    return find("keypoints", "alphapose").Options(
-        weights=str(installation.parent / "weights.pth"),
-        weights_sha256=hashlib.sha256(b"weights").hexdigest(),
-        installation=installation,
-        python=Path(sys.executable),
-        model="model.yaml",
-        **others,
-    )
+    folder = installation.parent
+    given = {
+        "weights": str(folder / "weights.pth"),
+        "weights_sha256": hashlib.sha256(b"weights").hexdigest(),
+        "installation": installation,
+        "python": Path(sys.executable),
+        "model": "model.yaml",
+    }
+    return find("keypoints", "alphapose").Options(**given, **others)
 
 
 def backend(installation: Path, device: Device = CPU, **others: Any) -> Any:

@@ -28,12 +28,15 @@ from pydantic import ValidationError
 from walker import GAITS, Walk
 
 FOLDER = Path(gaitloom.__file__).parent / "backends"
-BACKENDS = sorted((p.parent.name, p.stem) for p in FOLDER.glob("*/*.py") if not p.stem.startswith("_"))
+FILES = sorted((p.parent.name, p.stem) for p in FOLDER.glob("*/*.py") if not p.stem.startswith("_"))
+# What those give that read files instead of pixels is tested in test_from_files.py.
+BACKENDS = [(m, n) for m, n in FILES if backends.find(m, n).SPEC.files is None]
+every_file = pytest.mark.parametrize(("modality", "name"), FILES, ids=["-".join(b) for b in FILES])
 every_backend = pytest.mark.parametrize(("modality", "name"), BACKENDS, ids=["-".join(b) for b in BACKENDS])
 METHODS = {"track": "people", "keypoints": "points", "silhouette": "masks", "parts": "parts", "flow": "flows"}
 SIZES = [(320, 240), (241, 319), (323, 181)]
 CROP = 0.4  # of width and height, cut off all around for flow, which is slow
-HEAVY = ("cv2", "mediapipe", "torch", "av", "tensorflow", "onnxruntime", "scipy", "zarr")
+HEAVY = ("cv2", "mediapipe", "torch", "av", "tensorflow", "onnxruntime", "scipy", "zarr", "numba", "pandas")
 
 
 @cache
@@ -116,7 +119,7 @@ def test_there_are_backends_of_every_modality() -> None:
     assert {modality for modality, _ in BACKENDS} == set(modalities.NAMES) - {"video"} == set(METHODS)
 
 
-@every_backend
+@every_file
 def test_spec(modality: str, name: str) -> None:
     spec = module_of(modality, name).SPEC
     assert spec.version >= 1
@@ -141,7 +144,7 @@ print(*sorted({m.split(".")[0] for m in sys.modules} & set(sys.argv[2:])))
 """
 
 
-@every_backend
+@every_file
 def test_its_import_is_light(modality: str, name: str) -> None:
     command = [sys.executable, "-c", LIGHT, f"gaitloom.backends.{modality}.{name}", *HEAVY]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -137,6 +137,15 @@ def test_existing_masks_become_a_node(data: Callable[..., Data], tmp_path: Path,
         np.testing.assert_array_equal(stored[t], mask)
 
 
+def test_existing_parts_become_a_node(data: Callable[..., Data], tmp_path: Path) -> None:
+    made = data(parts={"backend": "health_gait", "backend_options": {"file": f"{tmp_path}/{{subject}}/parts"}})
+    health_gait.write_parts(tmp_path / "P1" / "parts", (WALK.parts(t) for t in range(LENGTH)), LENGTH, SIZE)
+    node = made.make("parts")
+    assert node.attributes["label_space"] == "densepose_coarse_14"
+    for t, label in enumerate(node.load("label")):
+        np.testing.assert_array_equal(label, WALK.parts(t))
+
+
 def test_a_missing_file_fails_this_clip_in_one_sentence(data: Callable[..., Data], tmp_path: Path) -> None:
     made = data(keypoints={"backend": "progait", "backend_options": {"file": f"{tmp_path}/{{subject}}.npy.gz"}})
     with pytest.raises(GaitloomError, match=r"P1\.npy\.gz is not there; put it there, or correct .*file\.$"):

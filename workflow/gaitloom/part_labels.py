@@ -17,6 +17,15 @@ FINE_OF_COARSE = (
     (23, 24),
 )  # fmt: skip
 
+# Fine parts are named after their coarse one; of those that share it, by their number too (DensePose names them no
+# further: which is front and which is back is not documented there).
+_NAMES = {
+    part: name if len(fine) == 1 else f"{name}_{part}"
+    for name, fine in zip(COARSE, FINE_OF_COARSE, strict=True)
+    for part in fine
+}
+FINE = tuple(_NAMES[part] for part in range(25))
+
 # RGB of each coarse part, as Health&Gait colours them.
 COLOURS = np.array(
     [

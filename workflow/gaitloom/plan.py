@@ -59,6 +59,12 @@ class Plan:
         """The nodes of one modality."""
         return [n for n in self.nodes if modality_of(n) == modality]
 
+    def environment_of(self, node: str) -> str:
+        """The environment, by its file's name in envs/, in which a node can be made."""
+        if node == "video":
+            return "core"
+        return backends.find(modality_of(node), self.config.nodes[node].backend).SPEC.environment
+
     @cached_property
     def reads(self) -> dict[str, dict[str, str]]:
         """Node → modality → the node that it reads."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from gaitloom.clips import Clip
 from gaitloom.keypoint_formats import WHOLEBODY_23
-from gaitloom.part_labels import COLOURS
+from gaitloom.part_labels import COLOURS, fine_to_coarse
 from gaitloom.plan import Plan
 from gaitloom.store import Store
 
@@ -43,6 +43,8 @@ class Overlay:
             self._track = {n: self._nodes["track"].load(n) for n in self._nodes["track"].arrays}
         if "keypoints" in self._nodes:
             self._points = {n: self._nodes["keypoints"].load(n) for n in ("xy_23", "valid")}
+        fine = "parts" in self._nodes and self._nodes["parts"].attributes["label_space"] == "densepose_fine_24"
+        self._part_colours = COLOURS[fine_to_coarse()] if fine else COLOURS
 
     def draw(self, images: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 RGB frames of the clip in, overlay frames of `size` out."""
@@ -81,7 +83,7 @@ class Overlay:
         import cv2
 
         small = np.asarray(cv2.resize(label, self.size, interpolation=cv2.INTER_NEAREST), np.intp)
-        tinted = canvas // 2 + COLOURS[small % len(COLOURS)] // 2
+        tinted = canvas // 2 + self._part_colours[small] // 2
         canvas[:] = np.where((small > 0)[..., None], tinted, canvas)
 
     def _outline(self, canvas: np.ndarray, mask: np.ndarray) -> None:

@@ -52,8 +52,8 @@ def _rtmpose(name: str, size: int, sha256: str) -> Download:
     return Download(f"{name}.onnx", None, size, sha256, "Apache-2.0", f"end2end.onnx inside {place}", CHECKED)
 
 
-# Sizes in bytes. Hashes as the publisher or several independent uploads have them; of YOLOv8's m, l and x, SAM small and
-# base_plus, GMFlow things and RTMPose x a single source was known.
+# Sizes in bytes. Hashes as the publisher or several independent uploads have them; of YOLOv8's m, l and x, SAM's small
+# and base_plus, GMFlow things and RTMPose x a single source was known.
 _FILES = (
     _yolo("n-seg", 7_071_756, "a7cd8f929e1903d78a12a48efecab430209f18dc46cb96c3599a5980c63c423c"),
     _yolo("s-seg", 23_914_764, "0bac0770b55e5eb5b76a61bc535673288dcec36c2bc0cd25ee0d584c632f3413"),

@@ -47,6 +47,11 @@ def reads(node):
     ]
 
 
+def environment(node):
+    """The conda file of the environment that the node's backend needs; used under --sdm conda alone."""
+    return f"{workflow.basedir}/envs/{PLAN.environment_of(node)}.yaml"
+
+
 def recipe(node):
     """The digest of the node's recipe for a clip: the one truth about what is up to date."""
     return lambda wildcards: PLAN.digests_of(f"{wildcards.subject}/{wildcards.clip}")[

@@ -12,7 +12,7 @@ for node in PLAN.nodes_of("silhouette"):
         log:
             f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
         conda:
-            "../../envs/core.yaml"
+            environment(node)
         params:
             node=node,
             recipe=recipe(node),

@@ -39,8 +39,8 @@ class Spec:
     `version` is bumped whenever the backend's output changes; it is part of every recipe. `packages` are the installed
     distributions that decide the output; their versions are written into each node. `reads` names the modalities that
     it needs, where they are not those that its modality reads by default. `weights` are the files that it always loads;
-    one that the configuration may choose is among its options (`gaitloom.weights.Chosen`). `accelerated`: it runs on a
-    GPU too. `files(options, clip)` names the files from which the backend takes a clip's output, by what they are;
+    one that the configuration may choose is among its options (`gaitloom.weights.Chosen`). `environment` is
+    the file in envs/ that installs what it needs. `accelerated`: it runs on a GPU too. `files(options, clip)` names the files from which the backend takes a clip's output, by what they are;
     their hashes stand in the clip's recipe.
     """
 
@@ -50,6 +50,7 @@ class Spec:
     licence: str
     weights: tuple[AnyWeight, ...] = ()
     reads: tuple[str, ...] | None = None
+    environment: str = "core"
     accelerated: bool = False
     files: Callable[[Any, Clip], dict[str, Path]] | None = None
 

@@ -48,7 +48,7 @@ class Options(Chosen):
 
 
 SPEC = Spec(
-    version=1, options=Options, packages=("ptlflow", "torch", "torchvision"), licence="Apache-2.0", accelerated=True
+    version=1, options=Options, packages=("ptlflow", "torch", "torchvision"), licence="Apache-2.0", environment="torch", accelerated=True
 )
 
 

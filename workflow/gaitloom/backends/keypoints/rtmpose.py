@@ -41,7 +41,7 @@ SPEC = Spec(
     options=Options,
     packages=("rtmlib", _onnx.package(), "opencv-contrib-python-headless"),
     licence="Apache-2.0",
-    accelerated=True,
+    environment="torch", accelerated=True,
 )
 
 

@@ -17,7 +17,7 @@ class Options(_ultralytics.SubjectOptions):
     weights: str = Field("yolov8n-pose.pt", description="Name of a registered weight file, or the path of one.")
 
 
-SPEC = Spec(version=1, options=Options, packages=_ultralytics.PACKAGES, licence=_ultralytics.LICENCE, accelerated=True)
+SPEC = Spec(version=1, options=Options, packages=_ultralytics.PACKAGES, licence=_ultralytics.LICENCE, environment="torch", accelerated=True)
 
 
 class Backend:

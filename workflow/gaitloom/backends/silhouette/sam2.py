@@ -42,7 +42,7 @@ class Options(Chosen):
     half: bool = Field(False, description="Half precision, on a GPU.")
 
 
-SPEC = Spec(version=1, options=Options, packages=_ultralytics.PACKAGES, licence=_ultralytics.LICENCE, accelerated=True)
+SPEC = Spec(version=1, options=Options, packages=_ultralytics.PACKAGES, licence=_ultralytics.LICENCE, environment="torch", accelerated=True)
 
 
 class Backend:

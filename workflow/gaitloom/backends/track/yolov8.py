@@ -40,7 +40,7 @@ SPEC = Spec(
     options=Options,
     packages=(*_ultralytics.PACKAGES, "lap", "opencv-contrib-python-headless"),
     licence=_ultralytics.LICENCE,
-    accelerated=True,
+    environment="torch", accelerated=True,
 )
 
 

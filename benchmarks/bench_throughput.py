@@ -54,20 +54,20 @@ def bare_people(plan: Plan) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield frame.to_ndarray(format="rgb24"), box[index]
 
 
-def bare_pairs(plan: Plan) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def bare_pairs(plan: Plan, node: str = "flow_tvl1", colour: bool = False) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     video = Store(plan.config.results).open(plan.key(common.only_clip(plan), "video")).attributes
-    options = plan.config.options_of("flow_tvl1")
+    options = plan.config.options_of(node)
     region = flow.region_of(boxes(plan), video["width"], video["height"], options)
     shape = flow.scaled(region, options.longest_side)
     x0, y0, x1, y1 = region
     before = None
     for frame in decoded(plan):
-        grey = np.ascontiguousarray(frame.to_ndarray(format="gray")[y0:y1, x0:x1])
-        if grey.shape != shape:
-            grey = cv2.resize(grey, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+        picture = np.ascontiguousarray(frame.to_ndarray(format="rgb24" if colour else "gray")[y0:y1, x0:x1])
+        if picture.shape[:2] != shape:
+            picture = cv2.resize(picture, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
         if before is not None:
-            yield before, grey
-        before = grey
+            yield before, picture
+        before = picture
 
 
 def bare(node: str, plan: Plan, loaded: Any) -> int:

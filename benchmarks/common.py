@@ -122,14 +122,23 @@ NODES: dict[str, Any] = {
 }
 
 
-def one_clip(folder: Path, video: Path, start: int | None = None, end: int | None = None) -> Plan:
-    """The plan of a project that holds one video, linked into it, as one clip: all of it, or frames [start, end)."""
+def one_clip(
+    folder: Path,
+    video: Path,
+    start: int | None = None,
+    end: int | None = None,
+    nodes: Mapping[str, Any] = NODES,
+    **others: Any,
+) -> Plan:
+    """The plan of a project that holds one video, linked into it, as one clip: all of it, or frames [start, end);
+    `others` are further keys of its configuration."""
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "clip.mp4").symlink_to(video.absolute())
     cells = ["clip.mp4", "P1", *("" if n is None else str(n) for n in (start, end))]
     (folder / "sheet.tsv").write_text("video\tsubject\tstart\tend\n" + "\t".join(cells) + "\n")
     clips = {"folders": [str(folder / "data")], "sheet": str(folder / "sheet.tsv")}
-    return Plan.load({"results": str(folder / "results"), "clips": clips, "nodes": NODES}, scan=True)
+    values = {"results": str(folder / "results"), "clips": clips, "nodes": dict(nodes), **others}
+    return Plan.load(values, scan=True)
 
 
 def only_clip(plan: Plan) -> Clip:
@@ -154,10 +163,9 @@ def forget(plan: Plan, node: str) -> None:
 # Backends.
 
 
-def backend(modality: str, name: str) -> Any:
-    """A backend with its default options, its model loaded."""
-    module = backends.find(modality, name)
-    return module.Backend(module.SPEC.options())
+def backend(modality: str, name: str, **options: Any) -> Any:
+    """A backend on the CPU, its model loaded; with its default options, but for these."""
+    return backends.load(modality, name, backends.find(modality, name).SPEC.options(**options))
 
 
 @contextlib.contextmanager
@@ -165,7 +173,7 @@ def using(modality: str, name: str, loaded: Any) -> Iterator[None]:
     """Have `derive` use this object where it would load the backend's model."""
     module = backends.find(modality, name)
     original = module.Backend
-    module.Backend = lambda options: loaded
+    module.Backend = lambda *_: loaded
     try:
         yield
     finally:

@@ -385,6 +385,29 @@ def test_of_several_people_the_subject_is_who_walks_or_who_the_sheet_says(
     assert len(track.load("person_box")) == 2 * length
 
 
+def test_the_run_record_names_the_device_and_the_model_gets_it(
+    bench: Bench, clip: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from gaitloom.backends.track import yolov8
+
+    given: list[backends.Device] = []
+
+    class OnGpu(StubTrack):
+        def __init__(self, options: Any, device: backends.Device):
+            super().__init__(options)
+            given.append(device)
+
+    monkeypatch.setattr(yolov8, "Backend", OnGpu)
+    spec = replace(yolov8.SPEC, packages=("numpy",), options=backends.find("track", "blazepose").Options, licence="x")
+    monkeypatch.setattr(yolov8, "SPEC", spec)
+    bench.values |= {"nodes": {"track": {"backend": "yolov8", "batch": 3}}, "device": "cuda:1"}
+    for node in ("video", "track"):
+        bench.make(node)
+    records = [json.loads((bench.results / f"provenance/P1/trial-1/{n}.json").read_text()) for n in ("video", "track")]
+    assert [r["device"] for r in records] == ["cpu", "cuda:1"]
+    assert given == [backends.Device("cuda:1", 3)]
+
+
 def test_a_box_with_nobody_in_it_is_refused(bench: Bench, clip: Path, nobody: None):
     SEEN.extend([[100.0]] * LENGTH)
     bench.sheet("video|box\nP1_1.mp4|1,5,21,45\n")

@@ -18,8 +18,10 @@ import gaitloom
 import numpy as np
 import pytest
 import torch_stand_in
+from face_pictures import scene
 from gaitloom import backends, modalities
 from gaitloom.errors import GaitloomError
+from gaitloom.faces import Faces
 from gaitloom.keypoint_formats import KeypointFormat
 from gaitloom.modalities.parts import Person
 from gaitloom.tracking import People
@@ -33,7 +35,14 @@ FILES = sorted((p.parent.name, p.stem) for p in FOLDER.glob("*/*.py") if not p.s
 BACKENDS = [(m, n) for m, n in FILES if backends.find(m, n).SPEC.files is None]
 every_file = pytest.mark.parametrize(("modality", "name"), FILES, ids=["-".join(b) for b in FILES])
 every_backend = pytest.mark.parametrize(("modality", "name"), BACKENDS, ids=["-".join(b) for b in BACKENDS])
-METHODS = {"track": "people", "keypoints": "points", "silhouette": "masks", "parts": "parts", "flow": "flows"}
+METHODS = {
+    "track": "people",
+    "keypoints": "points",
+    "silhouette": "masks",
+    "parts": "parts",
+    "flow": "flows",
+    "faces": "faces",
+}
 SIZES = [(320, 240), (241, 319), (323, 181)]
 CROP = 0.4  # of width and height, cut off all around for flow, which is slow
 HEAVY = ("cv2", "mediapipe", "torch", "av", "tensorflow", "onnxruntime", "scipy", "zarr", "numba", "pandas")
@@ -49,6 +58,8 @@ def items(modality: str, size: tuple[int, int], backend: Any) -> list[Any]:
     images = list(walk(size).frames())
     if modality == "track":
         return images
+    if modality == "faces":
+        return [scene(size, [(10 + 8 * i, 5, 170)], seed=i)[0] for i in range(4)]
     if modality == "flow":
         x, y = (round(CROP * n) for n in size)
         cut = [np.ascontiguousarray(i[y:-y, x:-x]) for i in images]
@@ -103,6 +114,8 @@ def arrays(output: Any) -> list[np.ndarray]:
     """The arrays of one output, whatever its kind."""
     if output is None:
         return []
+    if isinstance(output, Faces):
+        return [output.box, output.score, *([] if output.landmarks is None else [output.landmarks])]
     if isinstance(output, People):
         return [a for a in (output.box, output.score, output.identity) if a is not None]
     if isinstance(output, Person):
@@ -202,7 +215,24 @@ def _label(backend: Any, source: Person, output: Any, size: tuple[int, int]) -> 
         _mask(backend, source, (label > 0, corner), size)
 
 
-_shape_of = {"track": _people, "keypoints": _points, "silhouette": _mask, "parts": _label, "flow": _flow}
+def _faces(backend: Any, image: np.ndarray, output: Faces, size: tuple[int, int]) -> None:
+    assert (output.box.dtype, output.score.dtype) == (np.float32, np.float32)
+    assert output.box.shape == (len(output.score), 4)
+    assert (output.box[:, :2] >= 0).all() and (output.box[:, 2:] <= size).all()
+    assert (output.box[:, 2:] > output.box[:, :2]).all()
+    assert (np.diff(output.score) <= 0).all()
+    if output.landmarks is not None:
+        assert (output.landmarks.dtype, output.landmarks.shape) == (np.float32, (len(output.box), 5, 2))
+
+
+_shape_of = {
+    "faces": _faces,
+    "track": _people,
+    "keypoints": _points,
+    "silhouette": _mask,
+    "parts": _label,
+    "flow": _flow,
+}
 
 
 @every_backend
@@ -255,12 +285,12 @@ def test_a_blank_picture_shows_nobody(modality: str, name: str) -> None:
     grey = blank[:40, :60, 0].copy()
     nobody = Person(box, blank, np.full((23, 2), np.nan), np.zeros(23), np.zeros((180, 320), bool))
     still = (blank[:40, :60], blank[:40, :60]) if getattr(backend, "colour", False) else (grey, grey)
-    given = {"track": blank, "flow": still, "parts": nobody}.get(modality, (blank, box))
+    given = {"track": blank, "faces": blank, "flow": still, "parts": nobody}.get(modality, (blank, box))
     (found,) = run(backend, modality, [given])
     _shape_of[modality](backend, given, found, (320, 180))
     if (modality, name) in backend_options.UNTRAINED:
         return
-    if modality == "track":
+    if modality in ("track", "faces"):
         assert len(found.box) == 0
     elif modality == "flow":
         assert np.abs(found).max() < 1e-3

@@ -28,7 +28,7 @@ def session(path: Path, device: Device, model: bytes | None = None) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise GaitloomError(f"onnxruntime cannot be loaded ({error}); install it with `make env-torch`.") from None
+        raise GaitloomError(f"onnxruntime cannot be loaded ({error}); install it with `make env`.") from None
     gpu = device.name != "cpu"
     if gpu and CUDA not in onnxruntime.get_available_providers():
         raise GaitloomError(

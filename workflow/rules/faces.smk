@@ -1,0 +1,20 @@
+# faces: everyone's face in every frame.
+
+for node in PLAN.nodes_of("faces"):
+
+    rule:
+        name:
+            node
+        input:
+            reads(node),
+        output:
+            f"<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
+        log:
+            f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
+        conda:
+            environment(node)
+        params:
+            node=node,
+            recipe=recipe(node),
+        shell:
+            DERIVE

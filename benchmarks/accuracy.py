@@ -31,7 +31,7 @@ NODES: dict[str, Any] = {
     "keypoints": {"backend": "blazepose"},
     "silhouette": {"backend": "blazepose"},
     "parts": {"backend": "skeleton"},
-    "flow_tvl1": {"backend": "tvl1_opencv", "options": {"longest_side": None}},
+    "flow_tvl1": {"backend": "tvl1", "options": {"longest_side": None}},
     "flow_dis": {"backend": "dis", "options": {"longest_side": None}},
 }
 MIRROR = np.arange(23)

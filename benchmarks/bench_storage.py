@@ -165,8 +165,8 @@ def drawn(folder: Path, frames: int) -> Plan:
 
 def flow_types(plan: Plan) -> dict[str, Any]:
     """Bytes of a flow array as the node keeps it, and of the same backend's float32 through the same stream."""
-    kept = Kept(common.backend("flow", "tvl1_opencv"))
-    with common.using("flow", "tvl1_opencv", kept):
+    kept = Kept(common.backend("flow", "tvl1"))
+    with common.using("flow", "tvl1", kept):
         key = common.make(plan, "flow_tvl1")
     store = Store(plan.config.results)
     staged = store.stage(key)

@@ -27,7 +27,7 @@ from gaitloom.plan import Plan
 from gaitloom.store import Store
 
 GOAL = 0.85
-BACKENDS = {"keypoints": "blazepose", "silhouette": "blazepose", "flow_tvl1": "tvl1_opencv"}
+BACKENDS = {"keypoints": "blazepose", "silhouette": "blazepose", "flow_tvl1": "tvl1"}
 
 
 def decoded(plan: Plan) -> Iterator[av.VideoFrame]:

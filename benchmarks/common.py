@@ -118,7 +118,7 @@ NODES: dict[str, Any] = {
     "track": {"backend": "blazepose"},
     "keypoints": {"backend": "blazepose"},
     "silhouette": {"backend": "blazepose"},
-    "flow_tvl1": {"backend": "tvl1_opencv", "options": {"region": "subject", "longest_side": 320}},
+    "flow_tvl1": {"backend": "tvl1", "options": {"region": "subject", "longest_side": 320}},
 }
 
 

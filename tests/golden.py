@@ -20,7 +20,9 @@ NODES: dict[str, Any] = {
     "keypoints": {"backend": "blazepose"},
     "silhouette": {"backend": "blazepose"},
     "parts": {"backend": "skeleton"},
-    "flow_tvl1": {"backend": "tvl1_opencv", "options": FLOW},
+    "flow_tvl1": {"backend": "tvl1", "options": FLOW},
+    "flow_opencv": {"backend": "tvl1_opencv", "options": FLOW},
+    "faces": {"backend": "centerface"},
     "flow_dis": {"backend": "dis", "options": FLOW},
 }
 

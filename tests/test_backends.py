@@ -45,7 +45,7 @@ METHODS = {
 }
 SIZES = [(320, 240), (241, 319), (323, 181)]
 CROP = 0.4  # of width and height, cut off all around for flow, which is slow
-HEAVY = ("cv2", "mediapipe", "torch", "av", "tensorflow", "onnxruntime", "scipy", "zarr", "numba", "pandas")
+HEAVY = ("cv2", "mediapipe", "torch", "av", "tensorflow", "onnxruntime", "scipy", "zarr", "numba", "llvmlite", "pandas")
 
 
 @cache

@@ -48,7 +48,12 @@ class Options(Chosen):
 
 
 SPEC = Spec(
-    version=1, options=Options, packages=("ptlflow", "torch", "torchvision"), licence="Apache-2.0", environment="torch", accelerated=True
+    version=1,
+    options=Options,
+    packages=("ptlflow", "torch", "torchvision"),
+    licence="Apache-2.0",
+    environment="torch",
+    accelerated=True,
 )
 
 

@@ -29,6 +29,7 @@ from gaitloom.errors import GaitloomError
 from gaitloom.provenance import Recipe, canonical, digest
 
 SHARD = 64  # frames a shard: 300 frames of any modality are 5 files
+PIECE = 256 * 1024  # bytes of a file that lies in the store as it is, read at a time
 BLOCK = 512 * 1024  # Blosc's block for masks and labels: a third smaller than with its own choice
 METADATA = "zarr.json"
 
@@ -194,6 +195,22 @@ class Staged:
             dimension_names=dims,
             attributes=attributes,
             fill_value=_fill(data.dtype),
+        )
+        array[...] = data
+
+    def put_bytes(self, name: str, data: np.ndarray, dims: Sequence[str], **attributes: Any) -> None:
+        """Write bytes (N,) uint8 as they are (they are compressed already), in pieces, so that a few cost little."""
+        piece = max(1, min(PIECE, len(data)))
+        array = self._group.create_array(
+            name,
+            shape=data.shape,
+            dtype=data.dtype,
+            chunks=(piece,),
+            shards=(SHARD * piece,) if len(data) > piece else None,
+            compressors=None,
+            dimension_names=dims,
+            attributes=attributes,
+            fill_value=0,
         )
         array[...] = data
 

@@ -72,6 +72,13 @@ demo: $(VENV)/.core data/demo.mp4  ## run the whole workflow on a real clip
 	@echo "ledger         results/ledger.tsv"
 	@echo "QC table       results/qc.tsv"
 
+CONFIG_HOME := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)
+.PHONY: profiles
+profiles:  ## link the profiles into your Snakemake folder, for `snakemake --profile slurm`
+	@mkdir -p $(CONFIG_HOME)/snakemake
+	@for profile in $(filter-out default,$(notdir $(wildcard profiles/*))); do \
+	  ln -sfn $(CURDIR)/profiles/$$profile $(CONFIG_HOME)/snakemake/$$profile; done
+
 .PHONY: lint
 lint: $(VENV)/.dev  ## check style, types, spelling and the workflow
 	$(BIN)/ruff check .
@@ -83,11 +90,16 @@ lint: $(VENV)/.dev  ## check style, types, spelling and the workflow
 
 .PHONY: test
 test: $(VENV)/.dev  ## run the tests
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not cluster"
 
 .PHONY: test-full
 test-full: $(VENV)/.dev  ## run the tests, the slow ones too
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -m "not cluster"
+
+.PHONY: test-slurm
+test-slurm: $(VENV)/.dev  ## run the tests on a real Slurm; as root, installs Debian's packages for it
+	-$(BIN)/python tests/cluster/slurm.py install
+	$(BIN)/pytest -n 2 tests/cluster/test_slurm.py
 
 .PHONY: bench
 bench: $(VENV)/.dev data/demo.mp4  ## measure against peers in the same run; prints JSON

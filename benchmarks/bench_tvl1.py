@@ -9,12 +9,14 @@ Agreement: schedule `opencv` against OpenCV, in pixels, and on how many pairs th
 the synthetic walker of tests/walker with exact flow and occlusion, noise and a slow pan, seeds fresh at every run
 unless `--seed` says otherwise; end-point error where the walker moves and on all pixels that stay in sight.
 Photometric: the mean |I1(x + u) - I0| in grey levels. Threads: wall time of a stream of pairs on one thread and on two.
-Job: processor seconds of a flow node (decoding, scaling, solving, encoding, publishing) over those of its pairs alone.
+Job: processor seconds of a flow node (decoding, scaling, solving, encoding, publishing) over those of its pairs alone,
+and what decoding alone takes, on both clips: their region, and the full frame at 320 and 640 px.
 
-    python benchmarks/bench_tvl1.py [--pairs 4] [--rounds 3] [--scenes 24] [--seed N] [--job-frames 60]
+    python benchmarks/bench_tvl1.py [--pairs 4] [--rounds 3] [--scenes 24] [--seed N] [--job-frames 60] [--only PART]
 """
 
 import argparse
+import os
 import random
 import tempfile
 from collections.abc import Sequence
@@ -29,11 +31,17 @@ from gaitloom import backends
 from gaitloom.backends.flow import tvl1, tvl1_opencv
 from gaitloom.modalities import flow
 from gaitloom.store import Store
+from gaitloom.video import decode
 from walker import GAITS, Walk
 
 Pair = tuple[np.ndarray, np.ndarray]
 CLIPS = {"walk4_side": common.ROOT.parent / "shared" / "clips" / "walk4_side.mp4", "demo": common.DEMO}
 SIZES = {"320x180": (320, 180), "region_320": None, "640x360": (640, 360)}
+PARTS = {
+    "320x180": {"region": "frame", "longest_side": 320},
+    "region_320": {"region": "subject", "longest_side": 320},
+    "640x360": {"region": "frame", "longest_side": 640},
+}
 PEERS = {"opencv": "cv", "fast": "cv_8"}
 GOAL = {"opencv": 12, "fast": 25}
 
@@ -163,13 +171,14 @@ def scene(rng: np.random.Generator) -> tuple[Pair, np.ndarray, np.ndarray, np.nd
 
 
 def accuracy(scenes: int, seed: int) -> dict[str, Any]:
-    """End-point errors (scenes, [moving, all]) of every solver in pixels, as means and as ratios to the peers."""
-    loaded, rng = solvers(), np.random.default_rng(seed)
+    """End-point errors of every solver in pixels on the scenes `seed`, `seed` + 1, ..., and ratios to the peers."""
+    loaded = solvers()
     errors: dict[str, list[list[float]]] = {name: [] for name in (*loaded, "none")}
-    while len(errors["none"]) < scenes:
+    for number in range(scenes):
+        rng = np.random.default_rng(seed + number)
         pair, truth, moving, seen = scene(rng)
-        if not moving.any():
-            continue
+        while not moving.any():
+            pair, truth, moving, seen = scene(rng)
         flows = {n: next(iter(s.flows([pair]))) for n, s in loaded.items()} | {"none": 0 * truth}
         for name, found in flows.items():
             length = np.linalg.norm(found - truth, axis=2)
@@ -198,37 +207,88 @@ def threads(pairs: list[Pair], rounds: int) -> float:
     return common.paired_ratio(costs["1"], costs["2"], "wall")
 
 
-def job(frames: int, rounds: int, folder: Path) -> float:
-    """Processor seconds of a flow node over those of solving its pairs."""
-    common.NODES["flow_tvl1"]["backend"] = "tvl1"
-    plan = common.one_clip(folder, common.DEMO, 0, frames)
+def job(video: Path, part: dict[str, Any], frames: int, rounds: int, folder: Path) -> dict[str, Any]:
+    """Milliseconds of processor time a frame of a flow node, of solving its pairs alone, and of decoding alone."""
+    nodes = {**common.NODES, "flow_tvl1": {"backend": "tvl1", "options": part}}
+    plan = common.one_clip(folder, video, 0, frames, nodes)
     for node in ("video", "track"):
         common.make(plan, node)
-    loaded = tvl1.Backend(tvl1.Options())
-    original, taken = tvl1.Backend.flows, []
+    solver, pairs = tvl1.Backend(tvl1.Options()), []
 
-    def keep(pairs: Any) -> Any:
-        kept = list(pairs)
-        taken[:] = kept
-        return original(loaded, kept)
-
-    class Loaded:
+    class Kept:
         colour = False
-        flows = staticmethod(keep)
 
-    class_before, tvl1.Backend = tvl1.Backend, lambda options, device: Loaded()  # type: ignore[assignment,misc]
-    try:
+        def flows(self, given: Any) -> Any:
+            pairs[:] = given
+            return solver.flows(pairs)
+
+    with common.using("flow", "tvl1", Kept()):
         common.make(plan, "flow_tvl1")
-        keep_off = list(taken)
-        Loaded.flows = loaded.flows  # type: ignore[assignment]
-        works = {
-            "job": lambda: common.make(plan, "flow_tvl1"),
-            "solver": lambda: [None for _ in loaded.flows(keep_off)],
-        }
+    works = {
+        "job": lambda: common.make(plan, "flow_tvl1"),
+        "solver": lambda: [None for _ in solver.flows(pairs)],
+        "decoding": lambda: [None for _ in decode(video, 0, frames)],
+    }
+    with common.using("flow", "tvl1", solver):
         costs = common.in_turn(works, rounds, lambda: common.forget(plan, "flow_tvl1"))
-    finally:
-        tvl1.Backend = class_before  # type: ignore[misc]
-    return common.paired_ratio(costs["job"], costs["solver"], "cpu")
+    height, width = pairs[0][0].shape
+    return {
+        "size": [width, height],
+        **{f"{name}_ms": round(common.median(c).cpu / frames * 1e3, 2) for name, c in costs.items()},
+        "job_over_solver": round(common.paired_ratio(costs["job"], costs["solver"], "cpu"), 3),
+        "decoding_over_solver": round(common.paired_ratio(costs["decoding"], costs["solver"], "cpu"), 3),
+    }
+
+
+def speeds(chosen: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Goals and figures of every set."""
+    sets, absent = sets_of(chosen.pairs, chosen.seed, folder)
+    figures: dict[str, Any] = {}
+    for key, pairs in sets.items():
+        figures[key] = speed(pairs, chosen.rounds)
+        common.say(f"{key}: {figures[key]['ratio']}")
+    ratio = {k: min(f["ratio"][k] for f in figures.values()) for k in PEERS}
+    apart = {k: max(f["apart_px"][k] for f in figures.values()) for k in ("mean", "moving_p95")}
+    goals = {f"{s}_times_opencvs_speed_on_the_slowest_set": common.at_least(ratio[s], GOAL[s]) for s in PEERS}
+    goals["opencv_mean_difference_px"] = common.at_most(apart["mean"], 0.06)
+    goals["opencv_moving_p95_px"] = common.at_most(apart["moving_p95"], 0.2)
+    return goals, {"sets": figures, "absent": absent}
+
+
+def errors(chosen: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Goals and figures of the accuracy."""
+    found = accuracy(chosen.scenes, chosen.seed)
+    fast, same = found["ratio"]["fast"], found["ratio"]["opencv"]
+    return {
+        "opencv_epe_moving": common.at_most(abs(same["moving"] - 1), 0.01),
+        "fast_epe_moving": common.at_most(fast["moving"], 1.02),
+        "fast_epe_all": common.at_most(fast["all"], 1.05),
+        "fast_worst_scene_moving": common.at_most(found["largest_ratio_of_one_scene"]["fast"][0], 1.1),
+        "fast_worst_scene_all": common.at_most(found["largest_ratio_of_one_scene"]["fast"][1], 1.1),
+    }, found
+
+
+def jobs(chosen: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Goal and figures of the job as a whole."""
+    found: dict[str, Any] = {}
+    for clip, video in CLIPS.items():
+        for size, part in PARTS.items() if video.is_file() else ():
+            key = f"{clip} {size}"
+            found[key] = job(video, part, chosen.job_frames, chosen.rounds, folder / f"job {key}")
+            common.say(f"job on {key}: {found[key]}")
+    most = max((j["job_over_solver"] for j in found.values()), default=None)
+    return {} if most is None else {"job_over_solver": common.at_most(most, 1.25)}, found
+
+
+def two_threads(chosen: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Goal and figure of two threads, on the synthetic walker."""
+    walk = Walk(GAITS["normal"], frames=9, fps=30, size=(320, 180), seed=chosen.seed, pan=(0.4, -0.2))
+    pairs = [(grey(walk, 2 * t), grey(walk, 2 * t + 1)) for t in range(4)]
+    ratio = threads(pairs, max(3, chosen.rounds))
+    return {"two_threads": common.at_least(ratio, 1.8)}, {"load": os.getloadavg()[0]}
+
+
+WORKS = {"speed": speeds, "accuracy": errors, "threads": two_threads, "job": jobs}
 
 
 def main() -> None:
@@ -238,31 +298,16 @@ def main() -> None:
     arguments.add_argument("--scenes", type=int, default=24, help="scenes with exact flow")
     arguments.add_argument("--job-frames", type=int, default=60)
     arguments.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    arguments.add_argument("--only", action="append", choices=WORKS, help="one part of it; may be given again")
     chosen = arguments.parse_args()
     cv2.setNumThreads(1)
+    goals: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
-        sets, absent = sets_of(chosen.pairs, chosen.seed, Path(name))
-        figures: dict[str, Any] = {}
-        for key, pairs in sets.items():
-            figures[key] = speed(pairs, chosen.rounds)
-            common.say(f"{key}: {figures[key]['ratio']}")
-        errors = accuracy(chosen.scenes, chosen.seed)
-        common.say("accuracy done")
-        ratio = {k: min(f["ratio"][k] for f in figures.values()) for k in PEERS}
-        fast, same = errors["ratio"]["fast"], errors["ratio"]["opencv"]
-        goals = {f"{s}_times_opencvs_speed_on_the_slowest_set": common.at_least(ratio[s], GOAL[s]) for s in PEERS} | {
-            "opencv_mean_difference_px": common.at_most(max(f["apart_px"]["mean"] for f in figures.values()), 0.06),
-            "opencv_moving_p95_px": common.at_most(max(f["apart_px"]["moving_p95"] for f in figures.values()), 0.2),
-            "opencv_epe_moving": common.at_most(abs(same["moving"] - 1), 0.01),
-            "fast_epe_moving": common.at_most(fast["moving"], 1.02),
-            "fast_epe_all": common.at_most(fast["all"], 1.05),
-            "fast_worst_scene_moving": common.at_most(fast["worst_moving"], 1.1),
-            "fast_worst_scene_all": common.at_most(fast["worst_all"], 1.1),
-            "two_threads": common.at_least(threads(next(iter(sets.values())), chosen.rounds), 1.8),
-        }
-        if common.DEMO.is_file():
-            goals["job_over_solver"] = common.at_most(job(chosen.job_frames, chosen.rounds, Path(name) / "job"), 1.25)
-    common.report("tvl1", goals, sets=figures, accuracy=errors, absent=absent)
+        for part in chosen.only or WORKS:
+            found, results[part] = WORKS[part](chosen, Path(name))
+            goals |= found
+    common.report("tvl1", goals, seed=chosen.seed, **results)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import pytest
 import torch_stand_in
 from face_pictures import scene
 from gaitloom import backends, modalities
+from gaitloom.deidentify.mosaic import FINEST, GRID, Look, View
 from gaitloom.errors import GaitloomError
 from gaitloom.faces import Faces
 from gaitloom.keypoint_formats import KeypointFormat
@@ -42,6 +43,7 @@ METHODS = {
     "parts": "parts",
     "flow": "flows",
     "faces": "faces",
+    "deidentified": "patterns",
 }
 SIZES = [(320, 240), (241, 319), (323, 181)]
 CROP = 0.4  # of width and height, cut off all around for flow, which is slow
@@ -60,6 +62,10 @@ def items(modality: str, size: tuple[int, int], backend: Any) -> list[Any]:
         return images
     if modality == "faces":
         return [scene(size, [(10 + 8 * i, 5, 170)], seed=i)[0] for i in range(4)]
+    if modality == "deidentified":
+        heads = [scene((160, 160), [(40 + 4 * i, 40, 80)], seed=i)[0] for i in range(2)]
+        box, mean = np.array([40, 40, 120, 120]), np.full((GRID, GRID, 3), 90, np.float32)
+        return [Look(mean + 40 * i, (View(image, box),)) for i, image in enumerate(heads)]
     if modality == "flow":
         x, y = (round(CROP * n) for n in size)
         cut = [np.ascontiguousarray(i[y:-y, x:-x]) for i in images]
@@ -116,6 +122,8 @@ def arrays(output: Any) -> list[np.ndarray]:
         return []
     if isinstance(output, Faces):
         return [output.box, output.score, *([] if output.landmarks is None else [output.landmarks])]
+    if isinstance(output, Look):
+        return [output.mean, *(a for view in output.views for a in (view.image, view.box))]
     if isinstance(output, People):
         return [a for a in (output.box, output.score, output.identity) if a is not None]
     if isinstance(output, Person):
@@ -225,7 +233,13 @@ def _faces(backend: Any, image: np.ndarray, output: Faces, size: tuple[int, int]
         assert (output.landmarks.dtype, output.landmarks.shape) == (np.float32, (len(output.box), 5, 2))
 
 
+def _pattern(backend: Any, look: Look, output: np.ndarray, size: tuple[int, int]) -> None:
+    assert output.dtype == np.uint8 and output.shape == (len(output), len(output), 3)
+    assert 1 <= len(output) <= FINEST
+
+
 _shape_of = {
+    "deidentified": _pattern,
     "faces": _faces,
     "track": _people,
     "keypoints": _points,
@@ -285,12 +299,16 @@ def test_a_blank_picture_shows_nobody(modality: str, name: str) -> None:
     grey = blank[:40, :60, 0].copy()
     nobody = Person(box, blank, np.full((23, 2), np.nan), np.zeros(23), np.zeros((180, 320), bool))
     still = (blank[:40, :60], blank[:40, :60]) if getattr(backend, "colour", False) else (grey, grey)
-    given = {"track": blank, "faces": blank, "flow": still, "parts": nobody}.get(modality, (blank, box))
+    unseen = Look(np.full((GRID, GRID, 3), 128, np.float32), ())
+    others = {"track": blank, "faces": blank, "flow": still, "parts": nobody, "deidentified": unseen}
+    given = others.get(modality, (blank, box))
     (found,) = run(backend, modality, [given])
     _shape_of[modality](backend, given, found, (320, 180))
     if (modality, name) in backend_options.UNTRAINED:
         return
-    if modality in ("track", "faces"):
+    if modality == "deidentified":
+        assert found.shape == (1, 1, 3)
+    elif modality in ("track", "faces"):
         assert len(found.box) == 0
     elif modality == "flow":
         assert np.abs(found).max() < 1e-3

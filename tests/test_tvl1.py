@@ -246,7 +246,9 @@ def test_a_warm_start_begins_with_the_pair_before() -> None:
 def test_the_recipe_holds_every_number() -> None:
     options = tvl1.Options(schedule="opencv", theta=0.2, tau=None)  # type: ignore[arg-type]
     found = options.model_dump(by_alias=True)
-    assert found == {"schedule": "opencv", **PRESETS["opencv"], "theta": 0.2, "warm_start": False}
+    assert found == {
+        "schedule": "opencv", **PRESETS["opencv"], "coarse_iterations": 30, "theta": 0.2, "warm_start": False
+    }  # fmt: skip
     assert tvl1.Options(**found) == options
     for wrong in ({"schedule": "quick"}, {"median_filtering": 4}, {"scale_step": 1}, {"gamma": 1.0}, {"tau": 0}):
         with pytest.raises(ValidationError):
@@ -256,9 +258,9 @@ def test_the_recipe_holds_every_number() -> None:
 def test_every_option_changes_the_flow() -> None:
     values = {
         "tau": 0.2, "lambda": 0.1, "theta": 0.2, "scales": 3, "scale_step": 0.6, "warps": 2, "epsilon": 0.05,
-        "inner_iterations": 5, "outer_iterations": 2, "median_filtering": 5,
+        "inner_iterations": 5, "coarse_iterations": 5, "outer_iterations": 2, "median_filtering": 5,
     }  # fmt: skip
-    assert set(values) == set(PRESETS["fast"]) == set(PRESETS["opencv"])
+    assert set(values) == set(PRESETS["fast"]) == {*PRESETS["opencv"], "coarse_iterations"}
     (usual,) = solve(PAIRS[:1])
     for name, value in values.items():
         assert not np.array_equal(solve(PAIRS[:1], **{name: value})[0], usual), name

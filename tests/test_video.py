@@ -6,6 +6,7 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
+import av
 import footage
 import numpy as np
 import pytest
@@ -146,6 +147,33 @@ def test_a_rotated_video_comes_out_upright(tmp_path: Path, turn: int, suffix: st
                 assert np.abs(frame.rgb()[row, column].astype(int) - upright[row, column]).max() < 12
                 luma = upright[row, column] @ (0.299, 0.587, 0.114)
                 assert abs(frame.grey()[row, column] - luma) < 12
+
+
+@pytest.mark.parametrize("name", [*sorted(video.PARTED), "yuv420p10le", "yuv411p", "nv12", "rgb24"])
+def test_a_part_of_a_picture_is_that_part_of_the_whole(name: str):
+    """Grey of a box, to the bit, also where FFmpeg makes it from colour (BT.709), for even and odd sizes."""
+    rng = np.random.default_rng(4)
+    for size in ((134, 90), (133, 89)):
+        for colour, full in ((1, 1), (5, 1), (2, 2), (9, 2)):
+            frame = av.VideoFrame(*size, name)
+            frame.colorspace, frame.color_range = colour, full
+            for plane in frame.planes:
+                plane.update(rng.integers(0, 256, plane.buffer_size, dtype=np.uint8).tobytes())
+            convert = video.Converter()
+            whole = video.Frame(0, frame, convert).grey()
+            for x0, y0, x1, y1 in ((0, 0, *size), (1, 3, 40, 50), (37, 20, 60, 21), (100, 70, *size)):
+                part = video.Frame(0, frame, convert).grey((x0, y0, x1, y1))
+                assert part.flags.c_contiguous
+                np.testing.assert_array_equal(part, whole[y0:y1, x0:x1])
+                if x0:
+                    assert not np.array_equal(part, whole[y0:y1, x0 - 1 : x1 - 1])
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_part_of_a_turned_picture_is_upright(tmp_path: Path, turn: int):
+    path = footage.write(tmp_path / "a.mp4", [quadrants()] * 3, rotation=turn)
+    for frame in video.decode(path):
+        np.testing.assert_array_equal(frame.grey((5, 11, 50, 60)), frame.grey()[11:60, 5:50])
 
 
 def test_a_crooked_rotation_is_refused(tmp_path: Path):

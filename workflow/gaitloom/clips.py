@@ -31,7 +31,9 @@ class Clip:
     `start` and `end` are frame indices of the video, 0-based, end exclusive; None means the video's own ends. `box` is
     where the subject stands in the clip's first frame (x0, y0, x1, y1 in full-frame pixels), where a person said so.
     `capture_fps` (Hz) replaces the file's time stamps, for slow-motion files. `sync_offset_s` (s) is added to this
-    view's time to get the trial's. `extra` holds the columns that go through.
+    view's time to get the trial's. `width`, `height` (px) and `frames` are the video's as its header says, 0 where it
+    does not: what jobs need is estimated from them, and nothing else depends on them. `extra` holds the columns that go
+    through.
     """
 
     subject: str
@@ -48,6 +50,9 @@ class Clip:
     sync_offset_s: float | None = None
     status: str = OK
     reason: str = ""
+    width: int = 0
+    height: int = 0
+    frames: int = 0
     extra: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -182,6 +187,9 @@ def _from_row(row: dict[str, str], where: str) -> Clip:
         sync_offset_s=_number(row, "sync_offset_s", float, where),
         status=EXCLUDED if exclude else row.get("status") or OK,
         reason=exclude or row.get("reason", ""),
+        width=_number(row, "width", int, where) or 0,
+        height=_number(row, "height", int, where) or 0,
+        frames=_number(row, "frames", int, where) or 0,
         extra={k: v for k, v in row.items() if v and k not in COLUMNS and k not in BY_HAND},
     )
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gaitloom import backends, clips, config, modalities, weights
+from gaitloom import backends, clips, config, modalities, needs, weights
 from gaitloom.clip_files import Hashes
 from gaitloom.clips import OK, Clip, NodeKey
 from gaitloom.config import Config, modality_of
@@ -64,6 +64,30 @@ class Plan:
         if node == "video":
             return "core"
         return backends.find(modality_of(node), self.config.nodes[node].backend).SPEC.environment
+
+    @cached_property
+    def needs(self) -> dict[str, needs.Needs]:
+        """Node → what its jobs need, also for `index` and `preview`."""
+        made = {n: backends.find(modality_of(n), self.config.nodes[n].backend).SPEC.needs for n in self.nodes[1:]}
+        return {**made, "video": needs.VIDEO, "index": needs.INDEX, "preview": needs.PREVIEW}
+
+    def on_gpu(self, node: str) -> bool:
+        """Whether a node's jobs need a GPU."""
+        return node in self.config.nodes and self.config.device_of(node).name != "cpu"
+
+    def memory_of(self, path: str, node: str, attempt: int = 1) -> int:
+        """MB that the job of a node, or `index` or `preview`, of a clip is given."""
+        return self.needs[node].memory(self.clip(path), self.on_gpu(node), attempt)
+
+    def minutes_of(self, path: str, node: str, attempt: int = 1) -> int:
+        """Minutes that it is given."""
+        side = self._longest_side.get(node)
+        return self.needs[node].minutes(self.clip(path), self.on_gpu(node), attempt, side)
+
+    @cached_property
+    def _longest_side(self) -> dict[str, int | None]:
+        """Node → pixels to which its pictures are scaled down, where an option of its modality says so."""
+        return {n: getattr(self.config.options_of(n), "longest_side", None) for n in self.nodes[1:]}
 
     @cached_property
     def reads(self) -> dict[str, dict[str, str]]:

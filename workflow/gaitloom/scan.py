@@ -9,7 +9,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from gaitloom import clips as sheets
@@ -21,7 +21,9 @@ from gaitloom.progress import say, track, warn
 
 @dataclass(frozen=True)
 class Video:
-    """One raw video as last seen: its state by stat, its content hash, and why it cannot be used, if so."""
+    """One raw video as last seen: its state by stat, its content hash, why it cannot be used, if so, and its size in
+    pixels and number of frames by its header (0: it does not say).
+    """
 
     path: str
     name: str
@@ -29,6 +31,14 @@ class Video:
     mtime_ns: int
     sha256: str
     fault: str
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+
+    @property
+    def looked_at(self) -> bool:
+        """Whether it was read to its end, and its header too."""
+        return bool(self.sha256 and (self.width or self.fault))
 
 
 def scan(config: Config) -> list[Clip]:
@@ -69,7 +79,7 @@ def _videos(config: Config) -> dict[str, Video]:
                 continue
             if path != str(file):
                 found[path] = Video(path, name, stat.st_size, 0, "", "its name is not valid UTF-8; rename it")
-            elif seen and seen.sha256 and (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+            elif seen and seen.looked_at and (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
                 found[path] = replace(seen, name=name)
             else:
                 fresh.append((file, name, stat))
@@ -102,12 +112,13 @@ def _look(file: Path, name: str, stat: os.stat_result) -> Video:
     """Hash one file and read its header."""
     from gaitloom.video import probe  # PyAV is loaded only when there is something new
 
-    fault, digest = "", ""
+    fault, digest, shape = "", "", (0, 0, 0)
     try:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         try:
-            probe(file)
+            header = probe(file)
+            shape = header.width, header.height, header.about
         except GaitloomError as error:
             fault = f"it {error}"
         after = file.stat()
@@ -115,7 +126,7 @@ def _look(file: Path, name: str, stat: os.stat_result) -> Video:
             fault = "it changed while it was being read; run again when its copy is complete"
     except OSError as error:
         fault = _unreadable(error)
-    return Video(str(file), name, stat.st_size, stat.st_mtime_ns, digest, fault)
+    return Video(str(file), name, stat.st_size, stat.st_mtime_ns, digest, fault, *shape)
 
 
 def _name(config: Config, videos: dict[str, Video]) -> list[Clip]:
@@ -150,6 +161,7 @@ def _complete(clip: Clip, path: str, video: Video, named: dict[str, str], config
         **{k: getattr(clip, k) or named.get(k, "") for k in KEY},
         video=path,
         sha256=video.sha256,
+        **{k: getattr(video, k) for k in ("width", "height", "frames")},
         extra=extra,
     )
     if clip.status == EXCLUDED:
@@ -209,8 +221,9 @@ def read_cache(path: Path) -> dict[str, Video]:
     if not path.is_file():
         return {}
     with path.open(newline="", encoding="utf-8") as file:
+        numbers = {f.name for f in fields(Video) if f.type in (int, "int")}
         return {
-            row["path"]: Video(**{**row, "size": int(row["size"]), "mtime_ns": int(row["mtime_ns"])})  # pyright: ignore[reportArgumentType]
+            row["path"]: Video(**{k: int(v) if k in numbers else v for k, v in row.items()})  # pyright: ignore[reportArgumentType]
             for row in csv.DictReader(file, delimiter="\t")
         }
 

@@ -10,30 +10,35 @@ import numpy as np
 
 @dataclass(frozen=True)
 class People:
-    """Everyone seen in one frame: `box` (N, 4) float32 xyxy pixels, `score` (N,) float32, and `identity` (N,) int32
-    where the backend follows people itself, else None."""
+    """Everyone seen in one frame: `box` (N, 4) float32 xyxy pixels, `score` (N,) float32, `identity` (N,) int32 where
+    the backend follows people itself, else None, and `head` (N, 4) float32, the box of the whole head, NaN where it is
+    not known, or None where the backend does not see heads."""
 
     box: np.ndarray
     score: np.ndarray
     identity: np.ndarray | None = None
+    head: np.ndarray | None = None
 
 
 def collect(people: Iterable[People]) -> list[People]:
     """Everyone in every frame, held in three flat buffers while the frames pass: thousands of small arrays in between
     the decoder's large ones would fragment the heap."""
-    counts, boxes, scores, identities = array("l"), array("f"), array("f"), array("i")
-    named = True
+    counts, boxes, scores, identities, heads = array("l"), array("f"), array("f"), array("i"), array("f")
+    named = headed = True
     for seen in people:
         counts.append(len(seen.box))
         boxes.extend(seen.box.ravel().tolist())
         scores.extend(seen.score.tolist())
         named = named and seen.identity is not None
         identities.extend([] if seen.identity is None else seen.identity.tolist())
+        headed = headed and seen.head is not None
+        heads.extend([] if seen.head is None else seen.head.ravel().tolist())
     ends = np.cumsum(counts)[:-1].astype(int)
     box = np.split(np.array(boxes, np.float32).reshape(-1, 4), ends)
     score = np.split(np.array(scores, np.float32), ends)
     identity = np.split(np.array(identities, np.int32), ends) if named else [None] * len(counts)
-    return [People(*row) for row in zip(box, score, identity, strict=True)]
+    head = np.split(np.array(heads, np.float32).reshape(-1, 4), ends) if headed else [None] * len(counts)
+    return [People(*row) for row in zip(box, score, identity, head, strict=True)]
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:

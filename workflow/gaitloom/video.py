@@ -17,12 +17,15 @@ from typing import TypeVar
 import av
 import av.container
 import av.error
+import av.filter
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from gaitloom.errors import GaitloomError
 
 T = TypeVar("T")
+MARGIN = 8  # pixels around a part of a picture; a multiple of the chroma's subsampling
+PARTED = {f"yuv{full}{sampling}p" for full in ("", "j") for sampling in (420, 422, 444)}
 AHEAD = 8  # frames decoded ahead of the model
 SEEK_EARLY = 1  # s before a segment, since some containers seek by decoding time, or not exactly
 SLACK = Fraction(1, 500), Fraction(1, 10)  # s that may be missing at the end: with a frame count in the header, without
@@ -38,13 +41,58 @@ class Header:
     height: int
     codec: str
     frames: int  # 0 where the header does not say
+    about: int  # frames too, else duration times frame rate; for estimates only
     time_base: Fraction  # seconds a unit of `pts`
+
+
+Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in upright pixels, the last two exclusive
+
+
+class Converter:
+    """The pixels of decoded frames as arrays, full range.
+
+    One a pass: a new one a frame is slower, and its small allocations fragment the heap without bound.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._crops: dict[tuple[object, ...], av.filter.Graph] = {}
+
+    def __call__(self, raw: av.VideoFrame, pixel_format: str) -> np.ndarray:
+        """All of them, (H, W, ...) uint8, as coded: not turned."""
+        return self._reformatter.reformat(raw, format=pixel_format).to_ndarray()
+
+    def part(self, raw: av.VideoFrame, box: Box, pixel_format: str) -> np.ndarray:
+        """The same pixels within `box`, to the bit; of the usual formats no more is converted than that and a margin.
+
+        Of odd sizes and other formats all is: there the conversion of a part may differ from that of the whole.
+        """
+        x0, y0, x1, y1 = box
+        if raw.format.name not in PARTED or raw.width % 2 or raw.height % 2:
+            return self(raw, pixel_format)[y0:y1, x0:x1]
+        left, top = (max(0, v - MARGIN) // MARGIN * MARGIN for v in (x0, y0))
+        right, bottom = (-(-v // MARGIN) * MARGIN + MARGIN for v in (x1, y1))
+        key = left, top, min(raw.width, right) - left, min(raw.height, bottom) - top
+        graph = self._crops.get((*key, raw.format.name, raw.width, raw.height))
+        if graph is None:
+            graph = av.filter.Graph()
+            source = graph.add_buffer(
+                width=raw.width, height=raw.height, format=raw.format, time_base=raw.time_base or Fraction(1)
+            )
+            crop = graph.add("crop", "x={}:y={}:w={}:h={}:exact=1".format(*key))
+            sink = graph.add("buffersink")
+            source.link_to(crop)
+            crop.link_to(sink)
+            graph.configure()
+            self._crops[(*key, raw.format.name, raw.width, raw.height)] = graph
+        graph.push(raw)
+        return self(graph.pull(), pixel_format)[y0 - top : y1 - top, x0 - left : x1 - left]  # type: ignore[arg-type]
 
 
 class Frame:
     """One decoded frame of a clip."""
 
-    def __init__(self, index: int, raw: av.VideoFrame, reformatter: VideoReformatter):
+    def __init__(self, index: int, raw: av.VideoFrame, converter: Converter):
         if raw.rotation % 90:
             raise GaitloomError(f"is to be shown turned by {raw.rotation} degrees; re-encode it upright")
         self.index = index  # on the clip's time axis
@@ -52,19 +100,18 @@ class Frame:
         self.rotation = raw.rotation % 360  # degrees counter-clockwise that make it upright; already applied below
         turned = raw.rotation % 180 != 0
         self.width, self.height = (raw.height, raw.width) if turned else (raw.width, raw.height)
-        self._raw, self._reformatter = raw, reformatter
+        self._raw, self._converter = raw, converter
 
     def rgb(self) -> np.ndarray:
         """(H, W, 3) uint8, upright, C-contiguous."""
-        return self._upright(self._as("rgb24"))
+        return self._upright(self._converter(self._raw, "rgb24"))
 
-    def grey(self) -> np.ndarray:
-        """(H, W) uint8, full range, upright, C-contiguous."""
-        return self._upright(self._as("gray"))
-
-    def _as(self, pixel_format: str) -> np.ndarray:
-        # One converter a pass: a new one a frame is slower, and its small allocations fragment the heap without bound.
-        return self._reformatter.reformat(self._raw, format=pixel_format).to_ndarray()
+    def grey(self, box: Box | None = None) -> np.ndarray:
+        """(H, W) uint8, full range, upright, C-contiguous: the picture, or what of it is in `box`."""
+        if box is None or self.rotation:
+            x0, y0, x1, y1 = box or (0, 0, self.width, self.height)
+            return np.ascontiguousarray(self._upright(self._converter(self._raw, "gray"))[y0:y1, x0:x1])
+        return np.ascontiguousarray(self._converter.part(self._raw, box, "gray"))
 
     def _upright(self, pixels: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(np.rot90(pixels, self.rotation // 90)) if self.rotation else pixels
@@ -83,7 +130,10 @@ def probe(path: Path) -> Header:
         width, height = stream.codec_context.width, stream.codec_context.height
         if not width or not height:
             raise GaitloomError("has no picture size in its header; it is damaged, copy it again")
-        return Header(width, height, stream.codec_context.name, stream.frames, Fraction(stream.time_base or 1))
+        seconds = (container.duration or 0) / av.time_base
+        about = stream.frames or round(seconds * float(stream.average_rate or 0))
+        base = Fraction(stream.time_base or 1)
+        return Header(width, height, stream.codec_context.name, stream.frames, about, base)
 
 
 def decode(path: Path, start: int = 0, end: int | None = None) -> Iterator[Frame]:
@@ -94,11 +144,11 @@ def decode(path: Path, start: int = 0, end: int | None = None) -> Iterator[Frame
     with _open(path) as container:
         stream = _stream(container)
         stream.thread_type = "AUTO"
-        reformatter = VideoReformatter()
+        converter = Converter()
         count = 0
         for raw in _decoded(_raw(container, stream)):
             if count >= start:
-                yield Frame(count - start, raw, reformatter)
+                yield Frame(count - start, raw, converter)
             count += 1
             if end is not None and count >= end:
                 return
@@ -173,9 +223,9 @@ def _again(path: Path, pts: Sequence[int], start: int) -> Iterator[Frame]:
             stream.thread_type = "AUTO"
             raws = _from(container, stream, pts[0])
             if raws is not None:
-                reformatter = VideoReformatter()
+                converter = Converter()
                 for index, raw in enumerate(islice(_decoded(raws), len(pts))):
-                    yield Frame(index, raw, reformatter)
+                    yield Frame(index, raw, converter)
                 return
     yield from decode(path, start, start + len(pts))
 

@@ -6,6 +6,7 @@ from shlex import quote
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
+from gaitloom import cluster
 from gaitloom.reconcile import begin
 
 PLAN = begin(config, workflow)
@@ -57,3 +58,27 @@ def recipe(node):
     return lambda wildcards: PLAN.digests_of(f"{wildcards.subject}/{wildcards.clip}")[
         node
     ]
+
+
+def cores(node):
+    """Cores: one more beside a GPU, for decoding."""
+    return PLAN.needs[node].threads + PLAN.on_gpu(node)
+
+
+def needs(node):
+    """Memory from the clip's picture size and time from its length, more at each attempt; and a GPU where the node's
+    device is one. A profile's set-resources has the last word, by the node's name.
+    """
+
+    def memory(wildcards, attempt):
+        return PLAN.memory_of(f"{wildcards.subject}/{wildcards.clip}", node, attempt)
+
+    def minutes(wildcards, attempt):
+        return PLAN.minutes_of(f"{wildcards.subject}/{wildcards.clip}", node, attempt)
+
+    gpu = {"gpu": 1} if PLAN.on_gpu(node) else {}
+    return {"mem_mb": memory, "runtime": minutes, **gpu}
+
+
+onstart:
+    cluster.check(workflow)

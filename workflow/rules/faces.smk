@@ -13,6 +13,9 @@ for node in PLAN.nodes_of("faces"):
             f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
         conda:
             environment(node)
+        threads: cores(node)
+        resources:
+            **needs(node),
         params:
             node=node,
             recipe=recipe(node),

@@ -14,6 +14,9 @@ rule preview:
         "<results>/logs/preview/{subject}/{clip}.log",
     conda:
         "../../envs/core.yaml"
+    threads: cores("preview")
+    resources:
+        **needs("preview"),
     params:
         digest=lambda wildcards: PLAN.preview_digest(
             f"{wildcards.subject}/{wildcards.clip}"
@@ -38,6 +41,9 @@ rule report:
         "<results>/logs/report.log",
     conda:
         "../../envs/core.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * (2000 + len(PLAN.accepted) // 10),
+        runtime=lambda wildcards, attempt: attempt * (60 + len(PLAN.accepted) // 100),
     params:
         digest=PLAN.report_digest(),
     shell:

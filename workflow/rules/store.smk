@@ -13,6 +13,9 @@ rule index:
         "<results>/logs/index/{subject}/{clip}.log",
     conda:
         "../../envs/core.yaml"
+    threads: cores("index")
+    resources:
+        **needs("index"),
     params:
         digest=lambda wildcards: PLAN.index_digest(
             f"{wildcards.subject}/{wildcards.clip}"

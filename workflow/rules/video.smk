@@ -10,6 +10,9 @@ rule video:
         "<results>/logs/video/{subject}/{clip}.log",
     conda:
         "../../envs/core.yaml"
+    threads: cores("video")
+    resources:
+        **needs("video"),
     params:
         node="video",
         recipe=recipe("video"),

@@ -15,10 +15,11 @@ from typing import Any
 
 from gaitloom.clips import Clip
 from gaitloom.errors import GaitloomError
+from gaitloom.needs import USUAL, Needs
 from gaitloom.strict import Strict
 from gaitloom.weight_files import AnyWeight, Weight
 
-__all__ = ["CPU", "Device", "Spec", "Weight", "find", "load"]
+__all__ = ["CPU", "Device", "Needs", "Spec", "Weight", "find", "load"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class Spec:
     distributions that decide the output; their versions are written into each node. `reads` names the modalities that
     it needs, where they are not those that its modality reads by default. `weights` are the files that it always loads;
     one that the configuration may choose is among its options (`gaitloom.weights.Chosen`). `environment` is
-    the file in envs/ that installs what it needs. `accelerated`: it runs on a GPU too. `files(options, clip)` names the files from which the backend takes a clip's output, by what they are;
-    their hashes stand in the clip's recipe.
+    the file in envs/ that installs what it needs. `accelerated`: it runs on a GPU too. `files(options, clip)` names the
+    files from which the backend takes a clip's output, by what they are; their hashes stand in the clip's recipe.
+    `needs`: memory and time, for schedulers.
     """
 
     version: int
@@ -53,6 +55,7 @@ class Spec:
     environment: str = "core"
     accelerated: bool = False
     files: Callable[[Any, Clip], dict[str, Path]] | None = None
+    needs: Needs = USUAL
 
 
 def find(modality: str, name: str) -> ModuleType:

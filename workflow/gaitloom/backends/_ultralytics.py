@@ -14,6 +14,7 @@ from pydantic import Field
 
 from gaitloom.backends import Device
 from gaitloom.backends._batches import batches, ran_out
+from gaitloom.backends._pictures import bgr
 from gaitloom.backends._torch import device_of
 from gaitloom.errors import GaitloomError
 from gaitloom.tracking import iou
@@ -139,7 +140,7 @@ class Model:
         """
         if rect and len({image.shape for image in images}) > 1:
             return [found for image in images for found in self.predict([image], rect)]
-        pictures = [np.ascontiguousarray(image[..., ::-1]) for image in images]  # it takes OpenCV's order of colours
+        pictures = [bgr(image) for image in images]  # it takes OpenCV's order of colours
         return self._model.predict(pictures, rect=rect, **self._arguments)
 
     def subjects(

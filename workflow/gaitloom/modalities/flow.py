@@ -96,8 +96,7 @@ def _pairs(
     x0, y0, x1, y1 = region
     before = None
     for frame in job.frames():
-        picture = frame.rgb() if job.backend.colour else frame.grey()
-        picture = np.ascontiguousarray(picture[y0:y1, x0:x1])
+        picture = np.ascontiguousarray(frame.rgb()[y0:y1, x0:x1]) if job.backend.colour else frame.grey(region)
         if picture.shape[:2] != shape:
             picture = cv2.resize(picture, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
         if before is not None:

@@ -11,7 +11,7 @@ from gaitloom.strict import Strict
 if TYPE_CHECKING:
     from gaitloom.derive import Job
 
-VERSION = 1
+VERSION = 2
 READS: tuple[str, ...] = ()
 ARRAYS = {
     "time": ("time",),
@@ -23,7 +23,7 @@ ARRAYS = {
     "person_id": ("person",),
     "person_score": ("person",),
 }
-OPTIONAL: dict[str, tuple[str, ...]] = {}
+OPTIONAL: dict[str, tuple[str, ...]] = {"person_head": ("person", "corner")}
 
 
 class Options(Strict):
@@ -90,3 +90,7 @@ def _put_people(job: "Job", people: list[Any], identities: Any) -> None:
         job.staged.put(name, values, ("person",), long_name=names[name])
     boxes = np.concatenate([*(p.box for p in people), np.zeros((0, 4))]).astype(np.float32)
     job.staged.put("person_box", boxes, ("person", "corner"), units="pixel", long_name="everyone's box: x0, y0, x1, y1")
+    if all(p.head is not None for p in people):
+        heads = np.concatenate([*(p.head for p in people), np.zeros((0, 4))]).astype(np.float32)
+        about = "everyone's head, hair included: x0, y0, x1, y1"
+        job.staged.put("person_head", heads, ("person", "corner"), units="pixel", long_name=about)

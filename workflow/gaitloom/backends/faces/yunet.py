@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from gaitloom.backends import Spec
+from gaitloom.backends._pictures import bgr
 from gaitloom.errors import GaitloomError
 from gaitloom.faces import Faces
 from gaitloom.weights import Chosen
@@ -43,7 +44,7 @@ class Backend:
         for image in images:
             size = image.shape[1::-1]
             self._detector.setInputSize(size)
-            found = self._detector.detect(np.ascontiguousarray(image[..., ::-1]))[1]
+            found = self._detector.detect(bgr(image))[1]
             rows = np.zeros((0, 15), np.float32) if found is None else found
             box = np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]])
             yield Faces.of(box, rows[:, 14], rows[:, 4:14].reshape(-1, 5, 2), size)

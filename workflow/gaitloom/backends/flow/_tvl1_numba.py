@@ -322,7 +322,7 @@ class Solver:
         mix(*level.shape, level.i1, level.mixed)
         for dual in level.p:
             dual.fill(0)
-        threshold = p.threshold(level.height, level.width)
+        threshold, iterations = p.threshold(level.height, level.width), p.iterations(level is self._levels[0])
         planes = (*level.shape, *level.constants, *level.u, *level.p, *p.factors)
         for _ in range(p.warps):
             warp(
@@ -332,8 +332,8 @@ class Solver:
                 if p.median_filtering > 1:
                     level.filter(p.median_filtering)
                 if threshold < 0:
-                    iterate(p.inner_iterations, *planes)
-                elif iterate_until(p.inner_iterations, threshold, level.inside, level.squares, *planes) <= threshold:
+                    iterate(iterations, *planes)
+                elif iterate_until(iterations, threshold, level.inside, level.squares, *planes) <= threshold:
                     break
 
     def _enlarge(self, coarse: Level, fine: Level) -> None:

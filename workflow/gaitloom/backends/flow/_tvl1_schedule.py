@@ -14,7 +14,7 @@ PRESETS: dict[str, dict[str, float | int]] = {
     },
     "fast": {
         "tau": 0.25, "lambda": 0.15, "theta": 0.25, "scales": 8, "scale_step": 0.8, "warps": 4, "epsilon": 0.0,
-        "inner_iterations": 25, "outer_iterations": 1, "median_filtering": 3,
+        "inner_iterations": 35, "coarse_iterations": 15, "outer_iterations": 1, "median_filtering": 3,
     },
 }  # fmt: skip
 SMALLEST = 16  # px; OpenCV makes no level with a shorter side, unless it is the picture itself
@@ -34,8 +34,13 @@ class Parameters:
     warps: int
     epsilon: float
     inner_iterations: int
+    coarse_iterations: int
     outer_iterations: int
     median_filtering: int
+
+    def iterations(self, finest: bool) -> int:
+        """Iterations after each median filter, on the picture's own level or on a coarser one."""
+        return self.inner_iterations if finest else self.coarse_iterations
 
     @property
     def factors(self) -> tuple[np.float32, np.float32, np.float32]:

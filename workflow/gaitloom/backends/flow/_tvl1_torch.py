@@ -53,13 +53,13 @@ class Solver:
         for i0, i1 in reversed(levels):
             if u.shape[1:] != i0.shape:
                 u = torch.stack([self._resize(c, *i0.shape[1:]) for c in u]) * (1 / p.scale_step)
-            u = self._level(i0, i1, u)
+            u = self._level(i0, i1, u, p.iterations(i0 is levels[0][0]))
         return u.permute(1, 2, 3, 0).contiguous()
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self._device)
 
-    def _level(self, i0: Tensor, i1: Tensor, u: Tensor) -> Tensor:
+    def _level(self, i0: Tensor, i1: Tensor, u: Tensor, iterations: int) -> Tensor:
         p = self._parameters
         threshold = float(p.threshold(*i0.shape[1:]))
         dual = u.new_zeros(2, *u.shape)  # of u1 and u2: across, down
@@ -73,7 +73,7 @@ class Solver:
             for _ in range(p.outer_iterations):
                 if p.median_filtering > 1:
                     u = torch.where(going[:, None, None], _median(u, p.median_filtering), u)
-                for _ in range(p.inner_iterations):
+                for _ in range(iterations):
                     after, dual_after = self._step(u, dual, gradient, inverse, rho)
                     if threshold < 0:
                         u, dual = after, dual_after

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from gaitloom.backends import CPU, Device, Spec, _torch
+from gaitloom.backends import CPU, Device, Needs, Spec, _torch
 from gaitloom.backends._batches import batches
 from gaitloom.errors import GaitloomError
 from gaitloom.weights import REGISTRY, Chosen
@@ -54,6 +54,7 @@ SPEC = Spec(
     licence="Apache-2.0",
     environment="torch",
     accelerated=True,
+    needs=Needs(memory_mb=4000, memory_mb_mpx=4000, seconds=0.3, seconds_mpx=16),
 )
 
 

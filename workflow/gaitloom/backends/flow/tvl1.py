@@ -32,7 +32,8 @@ class Options(Strict):
     scale_step: float = Field(gt=0, lt=1, description="Size of a level against the finer one.")
     warps: int = Field(ge=1, description="Warpings a level.")
     epsilon: float = Field(ge=0, description="A warp ends when the flow changes less than this; 0 never tests.")
-    inner_iterations: int = Field(ge=1, description="Iterations after each median filter.")
+    inner_iterations: int = Field(ge=1, description="Iterations after each median filter on the finest level.")
+    coarse_iterations: int = Field(ge=1, description="The same on the other levels; opencv: inner_iterations.")
     outer_iterations: int = Field(ge=1, description="Repetitions of filter and inner iterations a warp.")
     median_filtering: Literal[1, 3, 5] = Field(description="Size of the median filter: 1 (none), 3 or 5.")
     warm_start: bool = Field(
@@ -43,11 +44,12 @@ class Options(Strict):
     @classmethod
     def _schedule(cls, given: dict[str, Any]) -> dict[str, Any]:
         preset = PRESETS.get(str(given.get("schedule", "fast")), {})
-        return {**preset, **{k: v for k, v in given.items() if v is not None}}
+        values = {**preset, **{k: v for k, v in given.items() if v is not None}}
+        return {"coarse_iterations": values.get("inner_iterations"), **values}
 
 
 SPEC = Spec(
-    version=1,
+    version=2,
     options=Options,
     packages=("numba", "llvmlite", "opencv-contrib-python-headless"),
     licence="MIT",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from pydantic import Field
 
-from gaitloom.backends import Spec
+from gaitloom.backends import Needs, Spec
 from gaitloom.strict import Strict
 
 
@@ -34,6 +34,7 @@ SPEC = Spec(
     options=Options,
     packages=("opencv-contrib-python-headless",),
     licence="Apache-2.0",
+    needs=Needs(threads=2, seconds_mpx=10),
 )
 
 

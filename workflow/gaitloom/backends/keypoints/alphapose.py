@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from gaitloom.backends import Device, Spec
+from gaitloom.backends import Device, Needs, Spec
 from gaitloom.errors import GaitloomError
 from gaitloom.keypoint_formats import COCO_17, HALPE_26
 from gaitloom.weights import Chosen
@@ -53,6 +53,7 @@ SPEC = Spec(
     packages=("opencv-contrib-python-headless",),
     licence="AlphaPose (non-commercial)",
     accelerated=True,
+    needs=Needs(memory_mb=5000, seconds=1),
 )
 
 

@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from gaitloom.backends import CPU, Device, Spec, _onnx
+from gaitloom.backends import CPU, Device, Needs, Spec, _onnx
 from gaitloom.backends._batches import batches
+from gaitloom.backends._pictures import bgr
 from gaitloom.errors import GaitloomError
 from gaitloom.keypoint_formats import HALPE_26
 from gaitloom.weights import Chosen
@@ -41,7 +42,9 @@ SPEC = Spec(
     options=Options,
     packages=("rtmlib", _onnx.package(), "opencv-contrib-python-headless"),
     licence="Apache-2.0",
-    environment="torch", accelerated=True,
+    environment="torch",
+    accelerated=True,
+    needs=Needs(memory_mb=3000, seconds=0.5),
 )
 
 
@@ -76,7 +79,7 @@ class Backend:
         ]
 
     def _coloured(self, image: np.ndarray) -> np.ndarray:
-        return image if self._options.colours == "rgb" else np.ascontiguousarray(image[..., ::-1])
+        return image if self._options.colours == "rgb" else bgr(image)
 
     def _seen(self, xy: np.ndarray, score: np.ndarray) -> np.ndarray | None:
         if score.mean() < self._options.min_score:

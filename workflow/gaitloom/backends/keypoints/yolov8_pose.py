@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from gaitloom.backends import CPU, Device, Spec, _ultralytics
+from gaitloom.backends import CPU, Device, Needs, Spec, _ultralytics
 from gaitloom.errors import GaitloomError
 from gaitloom.keypoint_formats import COCO_17
 
@@ -17,7 +17,15 @@ class Options(_ultralytics.SubjectOptions):
     weights: str = Field("yolov8n-pose.pt", description="Name of a registered weight file, or the path of one.")
 
 
-SPEC = Spec(version=1, options=Options, packages=_ultralytics.PACKAGES, licence=_ultralytics.LICENCE, environment="torch", accelerated=True)
+SPEC = Spec(
+    version=1,
+    options=Options,
+    packages=_ultralytics.PACKAGES,
+    licence=_ultralytics.LICENCE,
+    environment="torch",
+    accelerated=True,
+    needs=Needs(memory_mb=3000, seconds=0.5),
+)
 
 
 class Backend:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from gaitloom.backends import CPU, Device, Spec, _torch
+from gaitloom.backends import CPU, Device, Needs, Spec, _torch
 from gaitloom.backends._batches import batches
 from gaitloom.errors import GaitloomError
 from gaitloom.modalities.parts import Person
@@ -54,7 +54,9 @@ SPEC = Spec(
     options=Options,
     packages=("detectron2", "detectron2-densepose", "torch", "torchvision"),
     licence="Apache-2.0",
-    environment="densepose", accelerated=True,
+    environment="densepose",
+    accelerated=True,
+    needs=Needs(memory_mb=5000, seconds=10),
 )
 
 

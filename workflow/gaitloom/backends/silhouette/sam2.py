@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from gaitloom.backends import CPU, Device, Spec, _ultralytics
+from gaitloom.backends import CPU, Device, Needs, Spec, _ultralytics
 from gaitloom.backends._batches import batches
+from gaitloom.backends._pictures import bgr
 from gaitloom.backends._torch import device_of, read_checkpoint
 from gaitloom.errors import GaitloomError
 from gaitloom.tracking import iou
@@ -42,7 +43,15 @@ class Options(Chosen):
     half: bool = Field(False, description="Half precision, on a GPU.")
 
 
-SPEC = Spec(version=1, options=Options, packages=_ultralytics.PACKAGES, licence=_ultralytics.LICENCE, environment="torch", accelerated=True)
+SPEC = Spec(
+    version=1,
+    options=Options,
+    packages=_ultralytics.PACKAGES,
+    licence=_ultralytics.LICENCE,
+    environment="torch",
+    accelerated=True,
+    needs=Needs(memory_mb=5000, seconds=6),
+)
 
 
 class Backend:
@@ -104,10 +113,10 @@ class Backend:
         """Encode a picture once, whatever is asked of it."""
         import torch
 
-        sam, bgr = self._sam, np.ascontiguousarray(image[..., ::-1])
-        sam.batch = ([""], [bgr], [""])
+        sam, shown = self._sam, bgr(image)
+        sam.batch = ([""], [shown], [""])
         with torch.inference_mode():
-            picture = sam.preprocess([bgr])
+            picture = sam.preprocess([shown])
             sam.backbone_out = sam.model.forward_image(picture)
         return picture
 

@@ -6,6 +6,8 @@ import numpy as np
 from pydantic import Field
 
 from gaitloom.backends import Spec, _blazepose
+from gaitloom.deidentify import heads
+from gaitloom.keypoint_formats import BLAZEPOSE_33, view
 from gaitloom.strict import Strict
 from gaitloom.tracking import People, iou
 
@@ -17,7 +19,7 @@ class Options(Strict):
 
 
 SPEC = Spec(
-    version=1,
+    version=2,
     options=Options,
     packages=_blazepose.PACKAGES,
     licence=_blazepose.LICENCE,
@@ -36,9 +38,9 @@ class Backend:
         self._find, self._pose = _blazepose.Finder(), _blazepose.Poser()
 
     def people(self, images: Iterable[np.ndarray]) -> Iterator[People]:
-        """For every RGB image (H, W, 3) uint8: tight boxes and scores of everyone in it."""
+        """For every RGB image (H, W, 3) uint8: tight boxes, heads and scores of everyone in it."""
         for image in images:
-            boxes, scores = [], []
+            boxes, scores, found = [], [], []
             for x, y, radius, tilt, score in self._circles(image):
                 posed = self._pose(image, (x, y), ROI_SIDE * radius, tilt)
                 if posed is None:
@@ -47,7 +49,9 @@ class Backend:
                 if box is not None and (not boxes or iou(box[None], np.array(boxes)).max() < 0.6):
                     boxes.append(box)
                     scores.append(score)
-            yield People(np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32))
+                    found.append(head_box(posed.points, box, image.shape[1], image.shape[0]))
+            box, head = (np.array(rows, np.float32).reshape(-1, 4) for rows in (boxes, found))
+            yield People(box, np.array(scores, np.float32), head=head)
 
     def _circles(self, image: np.ndarray) -> list[np.ndarray]:
         """(5,) a person: hip x, y, radius, tilt, score, over all squares, each person once, the surest first."""
@@ -87,3 +91,11 @@ def body_box(points: np.ndarray, width: int, height: int) -> np.ndarray | None:
     low = np.clip(low - margin, 0, (width, height))
     high = np.clip(high + margin, 0, (width, height))
     return np.array([*low, *high], np.float32) if (high - low).min() > 4 else None
+
+
+def head_box(points: np.ndarray, box: np.ndarray, width: int, height: int) -> np.ndarray:
+    """(4,) float32 xyxy of the whole head by BlazePose's landmarks (33, 3) of a person with this box, NaN where they do
+    not say."""
+    xy, score = view(points[None, :, :2], np.ones((1, len(points)), np.float32), BLAZEPOSE_33.points)
+    found = heads.of_pose(xy[0], score[0], box, (width, height))
+    return np.full(4, np.nan, np.float32) if found is None else found.box.astype(np.float32)

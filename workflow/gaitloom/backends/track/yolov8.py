@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from gaitloom.backends import CPU, Device, Spec, _ultralytics
+from gaitloom.backends import CPU, Device, Needs, Spec, _ultralytics
 from gaitloom.backends._batches import batches
+from gaitloom.backends._pictures import bgr
 from gaitloom.tracking import People
 
 
@@ -40,7 +41,9 @@ SPEC = Spec(
     options=Options,
     packages=(*_ultralytics.PACKAGES, "lap", "opencv-contrib-python-headless"),
     licence=_ultralytics.LICENCE,
-    environment="torch", accelerated=True,
+    environment="torch",
+    accelerated=True,
+    needs=Needs(memory_mb=3000, seconds=0.5),
 )
 
 
@@ -72,7 +75,7 @@ class Backend:
 
         for image, boxes in batches(images, self._model.batch, detect):
             boxes = boxes[(boxes.xywh[:, 2:] > 0).all(axis=1)]
-            tracker.update(boxes, np.ascontiguousarray(image[..., ::-1]))
+            tracker.update(boxes, bgr(image))
             names = {int(track.idx): track.track_id for track in tracker.tracked_stracks}
             rows = [i for i in range(len(boxes)) if i in names or boxes.conf[i] >= self._options.confidence]
             identity = [names[i] if i in names else next(strangers) for i in rows]

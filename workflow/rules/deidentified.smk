@@ -1,0 +1,23 @@
+# deidentified: the clip with every head covered, and what is covered why.
+
+for node in PLAN.nodes_of("deidentified"):
+
+    rule:
+        name:
+            node
+        input:
+            reads(node),
+        output:
+            f"<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
+        log:
+            f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
+        conda:
+            environment(node)
+        threads: cores(node)
+        resources:
+            **needs(node),
+        params:
+            node=node,
+            recipe=recipe(node),
+        shell:
+            DERIVE

@@ -26,7 +26,8 @@ from gaitloom.faces import Faces
 from gaitloom.keypoint_formats import KeypointFormat
 from gaitloom.modalities.parts import Person
 from gaitloom.tracking import People
-from gaitloom.weight_files import Weight
+from gaitloom.weight_files import Download, Weight
+from gaitloom.weights import Chosen
 from pydantic import ValidationError
 from walker import GAITS, Walk
 
@@ -350,6 +351,26 @@ def test_weights_that_are_not_those(
     with pytest.raises(GaitloomError, match=sentence) as caught:
         weight.verify()
     assert "\n" not in str(caught.value)
+
+
+CHOOSING = [(m, n) for m, n in BACKENDS if issubclass(backends.find(m, n).SPEC.options, Chosen)]
+
+
+@pytest.mark.parametrize(("modality", "name"), CHOOSING, ids=["-".join(b) for b in CHOOSING])
+def test_without_its_weights_one_sentence_says_where_to_get_them(
+    modality: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(*args: Any) -> Any:
+        raise OSError("no network")
+
+    options_of(modality, name)  # skips where its packages are not here
+    monkeypatch.setenv("GAITLOOM_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(Download, "_retrieve", cut_off)
+    with pytest.raises(GaitloomError) as caught:
+        backends.load(modality, name, module_of(modality, name).SPEC.options())
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert f"put it at {tmp_path}" in sentence or "is not a registered weight file; give its hash" in sentence
 
 
 def test_an_unknown_backend_names_those_that_exist() -> None:

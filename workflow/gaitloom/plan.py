@@ -4,7 +4,7 @@ The Snakefile asks the plan for every rule's params; `derive` asks it again and 
 one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -73,7 +73,11 @@ class Plan:
 
     def on_gpu(self, node: str) -> bool:
         """Whether a node's jobs need a GPU."""
-        return node in self.config.nodes and self.config.device_of(node).name != "cpu"
+        return node in self._gpu_nodes
+
+    @cached_property
+    def _gpu_nodes(self) -> set[str]:
+        return {n for n in self.config.nodes if self.config.device_of(n).name != "cpu"}
 
     def memory_of(self, path: str, node: str, attempt: int = 1) -> int:
         """MB that the job of a node, or `index` or `preview`, of a clip is given."""
@@ -106,13 +110,18 @@ class Plan:
 
     def files(self, clip: Clip, node: str) -> dict[str, Path]:
         """The files from which a node of a clip is made, by what they are; none for those made from its pixels."""
-        named = self.config.files_of(node)
+        named = self._from_files.get(node)
         return named(clip) if named else {}
+
+    @cached_property
+    def _from_files(self) -> dict[str, Callable[[Clip], dict[str, Path]]]:
+        """What names a clip's files, for the nodes that are made from some: asked once, not for every clip."""
+        return {n: named for n in self.nodes if (named := self.config.files_of(n))}
 
     def hash_files(self) -> None:
         """Hash every clip's files once, for the jobs to come."""
         for clip in self.accepted.values():
-            for node in self.nodes:
+            for node in self._from_files:
                 for file in self.files(clip, node).values():
                     self.hashes.of(file)
         self.hashes.save()

@@ -14,6 +14,8 @@ from gaitloom.backends import Device, find, load
 from gaitloom.errors import GaitloomError
 from walker import Walk
 
+pytest.importorskip("torch", reason="torch is not installed")
+
 SIZE = 128  # of the picture inside the model: quick
 
 

@@ -11,6 +11,8 @@ from gaitloom.errors import GaitloomError
 from gaitloom.keypoint_formats import COCO_17, WHOLEBODY_23
 from walker import Walk
 
+pytest.importorskip("torch", reason="torch is not installed")
+
 
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[np.ndarray, np.ndarray]]:

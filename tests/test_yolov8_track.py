@@ -13,6 +13,8 @@ from gaitloom.backends import Device, find, load
 from gaitloom.tracking import People
 from walker import Walk
 
+pytest.importorskip("torch", reason="torch is not installed")
+
 
 def track(weights: Path | None = None, device: Device | None = None, **more: Any) -> Any:
     options = yolo_nets.options(weights or test_yolov8.weights_of("tflite"), **more)

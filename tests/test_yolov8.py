@@ -15,6 +15,8 @@ from gaitloom.backends import Device, _ultralytics, find, load
 from gaitloom.errors import GaitloomError
 from walker import Walk
 
+pytest.importorskip("torch", reason="torch is not installed")
+
 WEIGHTS = SHARED / "weights" / "yolov8n-seg_int8.tflite"
 SHA256 = "ad5a89a78acae95be79a1f6dc7399b952f96a7c767af3fad86b9647fecb0658f"
 

@@ -40,6 +40,7 @@ $(VENV)/.dev: envs/dev.txt $(VENV)/.core
 $(VENV)/.torch: envs/torch.txt $(VENV)/.core
 	$(PIP) install torch==2.13.0 torchvision==0.28.0
 	$(PIP) install --no-deps --require-hashes -r envs/torch.txt
+	@$(BIN)/python -c "import triton" 2>/dev/null || $(PIP) install --no-deps triton==3.7.0  # PyTorch for CUDA has it
 	@touch $@
 
 .PHONY: env-torch

@@ -289,6 +289,71 @@ def test_pytorch_gives_the_same(schedule: str) -> None:
     assert conforms(warm, same) and not np.array_equal(warm, alone)
 
 
+FUSED = """
+import torch
+from gaitloom.backends.flow import _tvl1_torch, _tvl1_triton
+
+chance = torch.Generator().manual_seed(3)
+
+
+def noise(*shape):
+    return torch.rand(*shape, generator=chance) * 2 - 1
+
+
+for pairs, height, width in ((2, 9, 150), (1, 4, 128), (3, 1, 7), (2, 8, 1)):
+    u, p = noise(2, pairs, height, width), noise(2, 2, pairs, height, width)
+    gradient, rho = 30 * noise(2, pairs, height, width), 40 * noise(pairs, height, width)
+    inverse = 1 / (gradient * gradient).sum(0)
+    inverse[:, 0, 0] = 0  # flat
+    given = [x.clone() for x in (u, p, gradient, inverse, rho)]
+    for _ in range(2):
+        expected = _tvl1_torch.step(u, p, gradient, inverse, rho, (0.0375, 0.25, 0.9))
+        found = _tvl1_triton.step(u, p, gradient, inverse, rho, (0.0375, 0.25, 0.9))
+        assert all(torch.equal(x, y) for x, y in zip((u, p, gradient, inverse, rho), given))
+        for one, other in zip(found, expected):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-6)
+        turned = expected[1].flip(0)  # across and down exchanged: must not pass for the same
+        assert pairs * height * width < 8 or (found[1] - turned).abs().max() > 0.1
+        u, p = expected
+        given[:2] = u.clone(), p.clone()
+"""
+
+
+def test_the_gpus_kernel_does_the_same_step() -> None:
+    """Triton's interpreter runs it on the CPU, pixel by pixel what a GPU would do."""
+    pytest.importorskip("triton", reason="Triton, which PyTorch for CUDA brings along, is not installed")
+    pytest.importorskip("torch")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    subprocess.run([sys.executable, "-c", FUSED], env=environment, check=True)
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_gpus_kernel_compiles(capability: int) -> None:
+    """To machine code for A100 and H100, which takes no GPU."""
+    pytest.importorskip("triton", reason="Triton, which PyTorch for CUDA brings along, is not installed")
+    pytest.importorskip("torch")
+    from gaitloom.backends.flow._tvl1_triton import COLUMNS, ROWS, iterate
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    blocks = {"rows": ROWS, "columns": COLUMNS}
+    kinds = {"height": "i32", "width": "i32", "data": "fp32", "theta": "fp32", "step": "fp32"}
+    signature = {name: "constexpr" if name in blocks else kinds.get(name, "*fp32") for name in iterate.arg_names}
+    made = compile(ASTSource(iterate, signature, blocks), GPUTarget("cuda", capability, 32))
+    assert made.asm["cubin"][:4] == b"\x7fELF"
+
+
+def test_a_gpu_takes_the_kernel_and_the_cpu_does_not() -> None:
+    torch = pytest.importorskip("torch")
+    from gaitloom.backends.flow import _tvl1_torch
+
+    assert _tvl1_torch.fastest(torch.device("cpu")) is _tvl1_torch.step
+    pytest.importorskip("triton", reason="Triton, which PyTorch for CUDA brings along, is not installed")
+    from gaitloom.backends.flow import _tvl1_triton
+
+    assert _tvl1_torch.fastest(torch.device("cuda")) is _tvl1_triton.step
+
+
 def test_on_a_gpu_pairs_are_batched_and_memory_may_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU that is the CPU, and has room for one pair."""
     torch = pytest.importorskip("torch")

@@ -4,6 +4,8 @@ Tensors are (pairs, height, width) float32. Nothing is reordered between pairs, 
 others of its batch; it differs from the CPU's by rounding.
 """
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import groupby
 from typing import Any
 
@@ -24,6 +26,8 @@ class Solver:
 
     def __init__(self, parameters: Parameters, device: Device = CPU):
         self._parameters, self._device = parameters, device_of(device)
+        self._factors = tuple(float(f) for f in parameters.factors)
+        self._step = fastest(self._device)
         self._cubic = torch.from_numpy(cubic()).to(self._device)
 
     @torch.inference_mode()
@@ -74,7 +78,7 @@ class Solver:
                 if p.median_filtering > 1:
                     u = torch.where(going[:, None, None], _median(u, p.median_filtering), u)
                 for _ in range(iterations):
-                    after, dual_after = self._step(u, dual, gradient, inverse, rho)
+                    after, dual_after = self._step(u, dual, gradient, inverse, rho, self._factors)
                     if threshold < 0:
                         u, dual = after, dual_after
                         continue
@@ -88,16 +92,6 @@ class Solver:
                 if not going.any():
                     break
         return u
-
-    def _step(self, u: Tensor, p: Tensor, gradient: Tensor, inverse: Tensor, rho: Tensor) -> tuple[Tensor, Tensor]:
-        """One iteration: u ← u + TH(u) + θ div p, then p ← (p + τ/θ ∇u) / (1 + τ/θ |∇u|)."""
-        data, theta, step = (float(f) for f in self._parameters.factors)
-        f = ((rho + (gradient * u).sum(0)) * inverse).clamp(-data, data)
-        across, down = p
-        divergence = across - pad(across, (1, 0))[..., :-1] + down - pad(down, (0, 0, 1, 0))[..., :-1, :]
-        u = u - f * gradient + theta * divergence
-        slope = torch.stack([pad(u.diff(dim=3), (0, 1)), pad(u.diff(dim=2), (0, 0, 0, 1))])
-        return u, (p + step * slope) / (1 + step * (slope * slope).sum(0).sqrt())
 
     def _warp(self, mixed: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """I1 and its gradient (2, ...) at x + u, as `_tvl1_numba.warp`."""
@@ -125,6 +119,32 @@ class Solver:
         top, bottom, by = (torch.from_numpy(a).to(self._device) for a in rows)
         image = torch.lerp(image[:, :, left], image[:, :, right], bx)
         return torch.lerp(image[:, top], image[:, bottom], by[:, None])
+
+
+def step(
+    u: Tensor, p: Tensor, gradient: Tensor, inverse: Tensor, rho: Tensor, factors: tuple[float, float, float]
+) -> tuple[Tensor, Tensor]:
+    """One iteration: u ← u + TH(u) + θ div p, then p ← (p + τ/θ ∇u) / (1 + τ/θ |∇u|).
+
+    u and gradient (2, pairs, h, w); p (2, 2, pairs, h, w), across and down of u1 and u2; inverse (1 / |∇I1|²) and rho
+    (pairs, h, w); factors λθ, θ and τ/θ.
+    """
+    data, theta, tau = factors
+    f = ((rho + (gradient * u).sum(0)) * inverse).clamp(-data, data)
+    across, down = p
+    divergence = across - pad(across, (1, 0))[..., :-1] + down - pad(down, (0, 0, 1, 0))[..., :-1, :]
+    u = u - f * gradient + theta * divergence
+    slope = torch.stack([pad(u.diff(dim=3), (0, 1)), pad(u.diff(dim=2), (0, 0, 0, 1))])
+    return u, (p + tau * slope) / (1 + tau * (slope * slope).sum(0).sqrt())
+
+
+def fastest(device: torch.device) -> Callable[..., tuple[Tensor, Tensor]]:
+    """`step`, on a GPU as one kernel where there is Triton, which PyTorch for CUDA brings along on Linux."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return step
+    from gaitloom.backends.flow import _tvl1_triton
+
+    return _tvl1_triton.step
 
 
 def _central(image: Tensor, axis: int) -> Tensor:

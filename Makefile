@@ -72,6 +72,8 @@ demo: $(VENV)/.core data/demo.mp4  ## run the whole workflow on a real clip
 	@echo "contact sheet  results/contact.png"
 	@echo "ledger         results/ledger.tsv"
 	@echo "QC table       results/qc.tsv"
+	@[ ! -f results/audit.tsv ] || echo "audits         results/audit.tsv"
+	@[ ! -f results/review/index.html ] || echo "review page    results/review/index.html"
 
 CONFIG_HOME := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)
 .PHONY: profiles
@@ -101,6 +103,10 @@ test-full: $(VENV)/.dev  ## run the tests, the slow ones too
 test-slurm: $(VENV)/.dev  ## run the tests on a real Slurm; as root, installs Debian's packages for it
 	-$(BIN)/python tests/cluster/slurm.py install
 	$(BIN)/pytest -n 2 tests/cluster/test_slurm.py
+
+.PHONY: test-ray
+test-ray: $(VENV)/.dev  ## run the tests on real Rays; as root, also over three hosts in network namespaces
+	$(BIN)/pytest tests/cluster/test_ray.py
 
 .PHONY: bench
 bench: $(VENV)/.dev data/demo.mp4  ## measure against peers in the same run; prints JSON

@@ -17,7 +17,7 @@ from gaitloom.clips import Clip, NodeKey, write_if_changed
 from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
 from gaitloom.progress import say
-from gaitloom.provenance import Recipe, run_record, software
+from gaitloom.provenance import Recipe, digest, run_record, software
 from gaitloom.store import Node, Staged, Store
 
 
@@ -25,11 +25,21 @@ class Job:
     """What a modality sees while it fills a node: the clip, its frames, the nodes it reads, and where to write.
 
     `files` are those from which the node is made, by what they are, for backends that have some (`Spec.files`).
+    `loaded` keeps backends from one job to the next, by the model part of their recipes.
     """
 
-    def __init__(self, plan: Plan, store: Store, key: NodeKey, recipe: Recipe, staged: Staged):
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        key: NodeKey,
+        recipe: Recipe,
+        staged: Staged,
+        loaded: dict[str, Any] | None = None,
+    ):
         self.clip: Clip = plan.accepted[key.clip]
         self.recipe, self.staged = recipe, staged
+        self._loaded = {} if loaded is None else loaded
         self.video = Path(self.clip.video)
         self.done = 0
         self._settings, self._node = plan.config, key.node
@@ -81,11 +91,18 @@ class Job:
 
     @cached_property
     def backend(self) -> Any:
-        """The backend that the recipe names, its weights verified and its model loaded."""
+        """The backend that the recipe names, its weights verified and its model loaded, here or for an earlier clip: a
+        backend may look back within a stream of frames, never beyond."""
+        model = {k: self.recipe[k] for k in ("modality", "backend", "backend_version", "backend_options", "weights")}
+        name = digest({**model, "device": str(self.device)})
+        if name in self._loaded:
+            return self._loaded[name]
         for weight in self._settings.weights_of(self._node):
             weight.verify()
         options = self._settings.backend_options_of(self._node)
-        return backends.load(self.recipe["modality"], self.recipe["backend"], options, self.device)
+        backend = backends.load(self.recipe["modality"], self.recipe["backend"], options, self.device)
+        self._loaded[name] = backend
+        return backend
 
     @property
     def from_files(self) -> bool:
@@ -122,8 +139,10 @@ class Job:
             say(f"{self.done} frames")
 
 
-def derive(plan: Plan, key: NodeKey, recipe_digest: str) -> None:
+def derive(plan: Plan, key: NodeKey, recipe_digest: str, loaded: dict[str, Any] | None = None) -> None:
     """Make one node and publish it; or leave the store as it was, with the reason in `results/failures`.
+
+    A process that makes many nodes by one configuration hands in a dictionary, `loaded`, which keeps their backends.
 
     Raises:
         GaitloomError: it cannot be made; the sentence says why.
@@ -135,7 +154,7 @@ def derive(plan: Plan, key: NodeKey, recipe_digest: str) -> None:
         recipe = plan.recipe(key, recipe_digest)
         store.withdraw_index(key, recipe_digest)
         store.clear(key)
-        record = _make(plan, store, key, recipe, recipe_digest)
+        record = _make(plan, store, key, recipe, recipe_digest, loaded)
     except Exception as error:
         reason = _reason(error, plan, key, results)
         with contextlib.suppress(OSError):  # a full disk cannot take the reason either; the log has it
@@ -145,11 +164,13 @@ def derive(plan: Plan, key: NodeKey, recipe_digest: str) -> None:
     write_if_changed(results / "provenance" / f"{key}.json", json.dumps(record, indent=1) + "\n")
 
 
-def _make(plan: Plan, store: Store, key: NodeKey, recipe: Recipe, recipe_digest: str) -> dict[str, Any]:
+def _make(
+    plan: Plan, store: Store, key: NodeKey, recipe: Recipe, recipe_digest: str, loaded: dict[str, Any] | None
+) -> dict[str, Any]:
     started = datetime.now(UTC)
     _same_content(plan.accepted[key.clip], plan.config.results)
     staged = store.stage(key)
-    job = Job(plan, store, key, recipe, staged)
+    job = Job(plan, store, key, recipe, staged, loaded)
     try:
         modality = modalities.find(recipe["modality"])
         attributes = modality.derive(job)

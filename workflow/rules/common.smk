@@ -27,6 +27,9 @@ DERIVE = (
     f" --recipe {{params.recipe}} {CONFIG} 2> {{log:q}}"
 )
 
+# What the Ray executor calls in place of the command, in a process that keeps the models; others take no notice.
+WARM = f"gaitloom.warm:Worker {quote(str(PLAN.path))}"
+
 
 wildcard_constraints:
     subject=r"[\w.-]+",
@@ -77,7 +80,7 @@ def needs(node):
         return PLAN.minutes_of(f"{wildcards.subject}/{wildcards.clip}", node, attempt)
 
     gpu = {"gpu": 1} if PLAN.on_gpu(node) else {}
-    return {"mem_mb": memory, "runtime": minutes, **gpu}
+    return {"mem_mb": memory, "runtime": minutes, "ray_warm": WARM, **gpu}
 
 
 onstart:

@@ -84,7 +84,7 @@ def reconcile(config_file: Path, prune: bool) -> None:
     from gaitloom.store import Store
 
     results = settings.load(config_file).results
-    with _alone(results):
+    with alone(results):
         plan = Plan.load(settings.load(config_file).model_dump(mode="json"), scan=True)
         store = Store(results)
         kept = 0
@@ -148,7 +148,7 @@ def _record(config_file: Path, kept: int) -> None:
 
 
 @contextlib.contextmanager
-def _alone(results: Path) -> Any:
+def alone(results: Path) -> Any:
     """Hold the run's lock.
 
     Raises:
@@ -172,7 +172,7 @@ def unlock(config_file: Path) -> None:
     locks = list((RECORDS.parent / "locks").glob("*"))
     if not locks:
         return
-    with _alone(settings.load(config_file).results):
+    with alone(settings.load(config_file).results):
         for lock in locks:
             lock.unlink()
     say("released the lock of a run that is no longer alive")

@@ -17,6 +17,7 @@ from gaitloom.clips import EXCLUDED, KEY, OK, REJECTED, Clip
 from gaitloom.config import Config
 from gaitloom.errors import GaitloomError
 from gaitloom.progress import say, track, warn
+from gaitloom.tombstones import Tombstones
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def scan(config: Config) -> list[Clip]:
     before = sheets.read_sheet(previous) if previous.is_file() else []
     incumbents = {c.path: c for c in before if c.status == OK}
     videos = _videos(config)
-    clips = _name(config, videos)
+    clips = _without_withdrawn(config, videos, _name(config, videos))
+    _write_cache(config.results / "videos.tsv", videos.values())
     clips = _check(clips, incumbents)
     if sheets.write_sheet(previous, clips) or not incumbents:
         _summarise(clips)
@@ -60,8 +62,7 @@ def scan(config: Config) -> list[Clip]:
 
 def _videos(config: Config) -> dict[str, Video]:
     """Every video below the input folders by its path, hashed and probed; unchanged ones from the cache."""
-    cache_path = config.results / "videos.tsv"
-    known = read_cache(cache_path)
+    known = read_cache(config.results / "videos.tsv")
     found: dict[str, Video] = {}
     fresh: list[tuple[Path, str, os.stat_result]] = []
     for folder in config.clips.folders:
@@ -85,7 +86,6 @@ def _videos(config: Config) -> dict[str, Video]:
                 fresh.append((file, name, stat))
     for file, name, stat in track(fresh, "hashing videos"):
         found[str(file)] = _look(file, name, stat)
-    _write_cache(cache_path, found.values())
     return dict(sorted(found.items()))
 
 
@@ -151,6 +151,17 @@ def _name(config: Config, videos: dict[str, Video]) -> list[Clip]:
         for clip in rows.get(path, [Clip(subject="")]):
             clips.append(_complete(clip, path, video, named, config))
     return clips
+
+
+def _without_withdrawn(config: Config, videos: dict[str, Video], clips: list[Clip]) -> list[Clip]:
+    """Leave out, from the cache of videos too, whoever withdrew: no table is to name them."""
+    marks = Tombstones(config.clips.withdrawn)
+    refused = [c for c in clips if marks.refuse(c)]
+    kept = [c for c in clips if c not in refused]
+    for path in sorted({c.video for c in refused} & set(videos) - {c.video for c in kept}):
+        warn(f"{path} is of somebody who withdrew; it is not used, remove it from the input folder.")
+        del videos[path]
+    return kept
 
 
 def _complete(clip: Clip, path: str, video: Video, named: dict[str, str], config: Config) -> Clip:

@@ -1,0 +1,23 @@
+# gait: foot events, steps, parameters and joint angles.
+
+for node in PLAN.nodes_of("gait"):
+
+    rule:
+        name:
+            node
+        input:
+            reads(node),
+        output:
+            f"<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
+        log:
+            f"<results>/logs/{node}/{{subject}}/{{clip}}.log",
+        conda:
+            environment(node)
+        threads: cores(node)
+        resources:
+            **needs(node),
+        params:
+            node=node,
+            recipe=recipe(node),
+        shell:
+            DERIVE

@@ -32,6 +32,7 @@ from walker import GAITS, PARTS, Walk
 LENGTH, FPS = 16, 10.0
 EVEN, ODD = (240, 180), (241, 179)
 CLIP = "P1/trial-1"
+FURNITURE = np.array([190, 130, 225, 175.0])
 CHAIN = ("video", "track", "keypoints", "faces", "deidentified")
 
 
@@ -54,15 +55,19 @@ class Truth:
     """A walk, its file, and what stub backends say of it; a stub knows a frame by its looks, never by its number.
 
     `unseen`, `unposed`, `blind`: frames in which finder, pose and face detector fail; `raises`: the detector does.
+    `misposed`: frames in which finder and pose take a piece of furniture for the person. `others`: somebody else's box
+    by frame.
     """
 
     def __init__(self, size: tuple[int, int]):
+        self.text = np.zeros((0, 4), np.float32)
         self.walk, self.images, self.heads = known(size)
         self.small = self.images[:, ::4, ::4].astype(np.int16)
         self.unseen: set[int] = set()
         self.unposed: set[int] = set()
         self.blind: set[int] = set()
-        self.other: np.ndarray | None = None  # somebody else's box, in every frame
+        self.misposed: set[int] = set()
+        self.others: dict[int, np.ndarray] = {}
         self.raises = False
 
     def write(self, path: Path) -> None:
@@ -83,14 +88,18 @@ class Truth:
     def people(self, images: Iterable[np.ndarray]) -> Iterator[People]:
         for image in images:
             t = self.number(image)
-            boxes = [] if t in self.unseen else [self.walk.box[t]]
-            boxes += [self.other] if self.other is not None else []
+            boxes = [] if t in self.unseen else [FURNITURE if t in self.misposed else self.walk.box[t]]
+            boxes += [self.others[t]] if t in self.others else []
             yield People(np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32))
 
     def points(self, people: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray | None]:
         for image, _ in people:
             t = self.number(image)
-            points = np.column_stack([self.walk.keypoints[t], np.ones(23)]).astype(np.float32)
+            points = self.walk.keypoints[t]
+            if t in self.misposed:
+                low, high = self.walk.box[t][:2], self.walk.box[t][2:]
+                points = FURNITURE[:2] + (points - low) / (high - low) * (FURNITURE[2:] - FURNITURE[:2])
+            points = np.column_stack([points, np.ones(23)]).astype(np.float32)
             yield None if t in self.unposed else points
 
     def faces(self, images: Iterable[np.ndarray]) -> Iterator[Faces]:
@@ -107,6 +116,10 @@ class Truth:
         tall, wide = 0.92 * (y.max() - y.min()), x.max() - x.min()
         return np.array([x.min() + 0.45 * wide, y.min() + 0.25 * tall, x.max() + 1, y.min() + tall])
 
+    def texts(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for _ in images:
+            yield self.text
+
     def patterns(self, looks: Iterable[mosaic.Look]) -> Iterator[np.ndarray]:
         for look in looks:
             yield mosaic.pattern(look.mean, 3)
@@ -120,7 +133,7 @@ class Truth:
             score_kind = "truth"
 
             def __init__(self, options: NoOptions):
-                for method in ("people", "points", "faces", "patterns"):
+                for method in ("people", "points", "faces", "patterns", "texts"):
                     setattr(self, method, getattr(truth, method))
 
         return Backend
@@ -299,6 +312,38 @@ def test_nothing_gets_through_and_the_ledger_says_why(truth: Truth, make: Make, 
         assert said <= {"between", "before_or_after", "person", "frame"}
 
 
+@pytest.mark.parametrize("frames", [range(7, 8), range(5, 10)], ids=["one", "five"])
+def test_a_false_pose_on_furniture_is_nobodys_end(truth: Truth, make: Make, frames: range) -> None:
+    """Between two true ones, with no face to tell; the way between the true ones is covered."""
+    truth.misposed, truth.blind = set(frames), set(range(LENGTH))
+    node = make()
+    assert bare(node, truth) == {}
+    for t in frames:
+        assert "pose" not in why(node, t) and {"between", "person", "frame"} & set(why(node, t))
+        assert painted_at(node, t, FURNITURE)
+
+
+def test_who_comes_in_over_the_border_is_covered_from_there(truth: Truth, make: Make) -> None:
+    """A second person, found only when it is a third of its height inside."""
+    left = 12.0 * np.arange(LENGTH) - 30
+    body = np.column_stack([left, np.full(LENGTH, 30), left + 30, np.full(LENGTH, 120)])
+    truth.others = {t: np.clip(body[t], 0, None).astype(np.float32) for t in range(5, LENGTH)}
+    node = make()
+    other = next(i for i in np.unique(node.load("region_track")) if i != 0)
+    for t in range(LENGTH):
+        head = np.clip(body[t] + [4, 0, -4, -72], 0, 240)
+        assert head[2] <= 0 or painted_at(node, t, head)
+        if t in (3, 4):
+            rows = (node.load("region_frame") == t) & (node.load("region_track") == other)
+            assert [WHY[w] for w in node.load("region_why")[rows]] == ["before_or_after"]
+
+
+def painted_at(node: Node, t: int, box: np.ndarray) -> bool:
+    """Whether the ledger covers nine tenths of a box."""
+    x0, y0, x1, y1 = box.astype(int)
+    return bool(covered(node, t)[y0:y1, x0:x1].mean() >= 0.9)
+
+
 def test_a_detector_that_raises_fails_the_clip(truth: Truth, make: Make, tmp_path: Path) -> None:
     truth.raises = True
     with pytest.raises(GaitloomError, match="P1/trial-1/faces failed: RuntimeError: the detector broke"):
@@ -328,6 +373,20 @@ def test_fixed_rectangles_are_always_covered(truth: Truth, make: Make) -> None:
     assert not node.attributes["flagged"]
 
 
+def test_text_that_stays_is_covered_unless_told_otherwise(truth: Truth, make: Make) -> None:
+    truth.text = np.array([[200, 0, 240, 20]], np.float32)
+    node = make()
+    assert (pictures(node)[:, :20, 200:] == mosaic.GREY).all()
+    assert all(why(node, t) == ["face", "text"] for t in range(LENGTH))
+    assert not (pictures(make(text=False))[:, :20, 200:] == mosaic.GREY).all()
+
+
+def test_a_rectangle_over_the_whole_picture_is_whole_cover(truth: Truth, make: Make) -> None:
+    node = make(fixed={"*": [[-5, -5, 300, 300]]})
+    assert node.load("covered").all() and not node.load("valid").any() and node.attributes["flagged"]
+    assert (pictures(node) == mosaic.GREY).all()
+
+
 def test_a_fixed_rectangle_outside_the_picture_is_a_fault(truth: Truth, make: Make) -> None:
     with pytest.raises(GaitloomError, match=r"has nothing at the fixed rectangle .*; correct the option fixed"):
         make(fixed={"*": [[240, 0, 300, 20]]})
@@ -341,7 +400,7 @@ def test_with_nobody_a_rectangle_alone_is_not_enough(truth: Truth, make: Make) -
 @pytest.mark.parametrize("bystanders", ["head", "whole"])
 def test_bystanders(truth: Truth, make: Make, bystanders: str) -> None:
     """Somebody in the background whose pose nobody follows: the upper part of the box, or all of it."""
-    truth.other = np.array([10, 20, 40, 110], np.float32)
+    truth.others = dict.fromkeys(range(LENGTH), np.array([10, 20, 40, 110], np.float32))
     node = make(bystanders=bystanders)
     shown = pictures(node)
     for t in range(LENGTH):

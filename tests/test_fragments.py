@@ -441,6 +441,8 @@ def test_the_page_shows_how_to_read_a_frame_without_gaitloom(node: Path) -> None
         lambda o, e: (o, np.array([0, 7, 16, 21])),
         lambda o, e: (o, np.array([0, 9, 16, 21])),
         lambda o, e: (o, e + 1),
+        lambda o, e: (o, np.array([0, 8, 16, 1 << 40])),  # more frames than bytes
+        lambda o, e: (o, np.array([0, 8, 16, -(1 << 63)])),  # differences overflow
         lambda o, e: (o[::-1], e),
         lambda o, e: (o * 10, e),
         lambda o, e: (o[:1], e[:1]),
@@ -469,6 +471,26 @@ def test_a_wrong_size_is_said(h264: Encoded) -> None:
         lazy(h264, size=(61, 117)).frame(0)
     with pytest.raises(GaitloomError, match="118x64"):
         list(fragments.decode(h264.mp4, (63, 119)))
+
+
+def test_a_wrong_size_is_said_before_memory_is_taken_for_it(h264: Encoded) -> None:
+    with pytest.raises(GaitloomError, match="118x64"):
+        lazy(h264, size=(30_000, 30_000))[:]
+
+
+def test_colours_that_nothing_converts_are_said() -> None:
+    """Every bit of what H.264 says of the whole stream: one of them makes a matrix of colours that nobody defined."""
+    video = encoded(frames=FRAMES[:2], pts=PTS[:2])
+    start = video.mp4.tobytes().index(b"avcC") + 4
+    said = []
+    for bit in range(8 * start, 8 * (start + 50)):
+        data = np.array(video.mp4)
+        data[bit // 8] ^= 1 << bit % 8
+        try:
+            assert len(list(fragments.decode(data, SIZE))) <= 2
+        except GaitloomError as error:
+            said.append(str(error))
+    assert any("not supported" in sentence for sentence in said)
 
 
 def test_one_flipped_bit_is_said_before_any_decoder_sees_it(any_codec: Encoded, monkeypatch: Any) -> None:

@@ -114,14 +114,20 @@ def test_every_region_gets_its_pattern() -> None:
 # Judges that see as is told.
 
 
-def judge(*sees: bool, box: tuple[float, ...] | None = None, score: float = 0.9) -> mosaic.Judge:
-    """A judge that says, one after the other for each picture, whether there is a face, in the middle or in `box`."""
-    said = iter(sees)
+def judge(
+    *sees: int, box: tuple[float, ...] | None = None, score: float = 0.9, asked: list[int] | None = None
+) -> mosaic.Judge:
+    """A judge that sees a face, in the middle or in `box`, in `VIEW` at these of the sizes, counted from 0; the sizes
+    that it was shown are appended to `asked`."""
+    pictures = [picture for picture, _ in mosaic.squints(VIEW, None)]
 
     def faces(images: Iterable[np.ndarray]) -> Iterator[Faces]:
         for image in images:
+            size = next(i for i, picture in enumerate(pictures) if np.array_equal(picture, image))
+            if asked is not None:
+                asked.append(size)
             x, y = image.shape[1] / 2, image.shape[0] / 2
-            found = np.array([box or (x - 30, y - 40, x + 30, y + 40)], np.float32)[: int(next(said))]
+            found = np.array([box or (x - 30, y - 40, x + 30, y + 40)], np.float32)[: int(size in sees)]
             yield Faces(found, np.full(len(found), score, np.float32))
 
     return faces
@@ -131,13 +137,20 @@ VIEW = View(random_image(3, (160, 160)), np.array([48, 48, 112, 112]))
 
 
 def test_a_face_is_seen_where_all_judges_see_it_at_one_size() -> None:
-    n = len(mosaic.SQUINT)
-    first, second = [i == 1 for i in range(n)], [i == 2 for i in range(n)]
-    assert mosaic.seen(VIEW, None, [judge(*first), judge(*first)], 0.5)
-    assert not mosaic.seen(VIEW, None, [judge(*first), judge(*second)], 0.5)
-    assert not mosaic.seen(VIEW, None, [judge(*first), judge(*first, score=0.4)], 0.5)
-    assert not mosaic.seen(VIEW, None, [judge(*first, box=(0, 0, 60, 60))], 0.5)  # beside the head
-    assert not mosaic.seen(VIEW, None, [judge(*first, box=(115, 115, 130, 130))], 0.5)  # a speck on it
+    assert mosaic.seen(VIEW, None, [judge(1), judge(1)], 0.5)
+    assert mosaic.seen(VIEW, None, [judge(0, 1, 4), judge(2, 4)], 0.5)
+    assert not mosaic.seen(VIEW, None, [judge(1), judge(2)], 0.5)
+    assert not mosaic.seen(VIEW, None, [judge(1, 2), judge()], 0.5)
+    assert not mosaic.seen(VIEW, None, [judge(1), judge(1, score=0.4)], 0.5)
+    assert not mosaic.seen(VIEW, None, [judge(1, box=(0, 0, 60, 60))], 0.5)  # beside the head
+    assert not mosaic.seen(VIEW, None, [judge(1, box=(115, 115, 130, 130))], 0.5)  # a speck on it
+
+
+def test_a_judge_is_asked_only_about_what_is_a_face_to_those_before() -> None:
+    asked: list[list[int]] = [[], [], []]
+    judges = [judge(1, 3, asked=asked[0]), judge(0, 3, asked=asked[1]), judge(asked=asked[2])]
+    assert not mosaic.seen(VIEW, None, judges, 0.5)
+    assert asked == [[0, 1, 2, 3, 4], [1, 3], [3]]
 
 
 def test_squinting_reduces_and_enlarges() -> None:
@@ -153,18 +166,15 @@ def test_squinting_reduces_and_enlarges() -> None:
     assert painted[0][y0 + 20 : y1 - 20, x0 + 20 : x1 - 20].max() < 30
 
 
-def levels(bare: bool, first_hidden: int, finest: int = 4) -> int:
-    """The level chosen by a judge who sees the bare head or not, and every pattern of more than `first_hidden` blocks
-    across."""
+def level(first_hidden: int, finest: int = 4) -> int:
+    """The level chosen by a judge who sees every pattern of more than `first_hidden` blocks across."""
 
     def faces(images: Iterable[np.ndarray]) -> Iterator[Faces]:
         for image in images:
-            n = calls[0] // len(mosaic.SQUINT)
+            across = finest - calls[0] // len(mosaic.SQUINT)
             calls[0] += 1
-            across = [None, *range(finest if bare else min(finest, 3), 1, -1)][n]
-            sees = bare if across is None else across > first_hidden
             x, y = image.shape[1] / 2, image.shape[0] / 2
-            found = np.array([(x - 30, y - 40, x + 30, y + 40)], np.float32)[: int(sees)]
+            found = np.array([(x - 30, y - 40, x + 30, y + 40)], np.float32)[: int(across > first_hidden)]
             yield Faces(found, np.full(len(found), 0.9, np.float32))
 
     calls = [0]
@@ -172,9 +182,8 @@ def levels(bare: bool, first_hidden: int, finest: int = 4) -> int:
 
 
 def test_the_level_is_the_finest_that_hides_the_face() -> None:
-    assert [levels(True, hidden) for hidden in (4, 3, 2, 1, 0)] == [4, 3, 2, 1, 1]
-    assert levels(True, 4, finest=2) == 2
-    assert [levels(False, hidden) for hidden in (4, 2)] == [3, 2]  # judges who are blind to it are not relied on
+    assert [level(hidden) for hidden in (4, 3, 2, 1, 0)] == [4, 3, 2, 1, 1]
+    assert level(4, finest=2) == 2
     assert mosaic.level(Look(np.zeros((GRID, GRID, 3), np.float32), ()), [judge()], 4, 0.5) == 1
 
 

@@ -38,6 +38,7 @@ RATES = Fraction(1), Fraction(240)  # Hz that all encoders accept; it steers the
 READ_AT_ONCE = 1 << 20
 ANY_SIZE = 8192, 8192
 REMEDY = "make the node again"
+UNREADABLE = "cannot be decoded to its end"
 SEI = "filter_units=remove_types=6"  # x264 writes its settings there (ITU-T H.264, table 7-1); no decoder needs them
 
 
@@ -279,12 +280,13 @@ def decode(mp4: Any, size: tuple[int, int]) -> Iterator[np.ndarray]:
     `size` is height and width before padding. Raises GaitloomError where the bytes cannot be decoded to their end.
     """
     reformatter = VideoReformatter()
-    for raw in _raws(mp4):
-        yield _rgb(_sound(raw, size), size, reformatter)
+    with _faults(UNREADABLE):  # a damaged header may name colours that nothing converts
+        for raw in _raws(mp4):
+            yield _rgb(_sound(raw, size), size, reformatter)
 
 
 def _raws(mp4: Any) -> Iterator[av.VideoFrame]:
-    with _faults("cannot be decoded to its end"), _open(_Bytes(mp4)) as container:
+    with _faults(UNREADABLE), _open(_Bytes(mp4)) as container:
         stream = container.streams.video[0]
         decoder = _decoder(stream.codec_context, ANY_SIZE)
         decoder.thread_type = "AUTO"

@@ -2,12 +2,15 @@
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gaitloom.errors import GaitloomError
 from gaitloom.fragments import REMEDY, Fragment, read_bytes
+
+if TYPE_CHECKING:
+    from gaitloom.store import Node
 
 
 class LazyVideo:
@@ -43,14 +46,22 @@ class LazyVideo:
             and len(offsets) > 1
             and 0 < offsets[0] <= offsets[-1] <= mp4.shape[0]
             and edges[0] == 0
-            and (np.diff(offsets) > 0).all()
-            and (np.diff(edges) > 0).all()
+            and (offsets[1:] > offsets[:-1]).all()  # differences may overflow
+            and (edges[1:] > edges[:-1]).all()
+            and (np.diff(edges) <= np.diff(offsets)).all()  # no frame takes less than a byte
             and (fragment_crc32 is None or len(fragment_crc32) == len(offsets) - 1)
         ):
             raise GaitloomError(f"{name} has {mp4.shape[0]} bytes, which its fragment index does not fit; {REMEDY}.")
         self.shape = (int(edges[-1]), int(size[0]), int(size[1]), 3)
         self._mp4, self._offsets, self._edges, self._crc32, self._name = mp4, offsets, edges, fragment_crc32, name
         self._forget()
+
+    @classmethod
+    def of(cls, node: "Node", name: str = "mp4") -> "LazyVideo":
+        """The pictures of a node of the store that holds an encoded video."""
+        offset, frame, crc32 = (node.load(f"fragment_{what}") for what in ("offset", "frame", "crc32"))
+        size = node.attributes["height"], node.attributes["width"]
+        return cls(node.arrays["mp4"], offset, frame, size, crc32, name)
 
     def _forget(self) -> None:
         self._lock = threading.Lock()
@@ -102,6 +113,8 @@ class LazyVideo:
         if times.ndim > 1:
             raise IndexError("frames are chosen by a list of one dimension")
         nothing = np.broadcast_to(np.uint8(0), self.shape[1:])
+        if len(times):
+            self.frame(int(times.min()))  # a wrong size is said before memory is taken for it
         out = np.empty((len(times), *_pick(nothing, keys[1:]).shape), np.uint8)
         for position in np.argsort(times, kind="stable"):
             out[position] = _pick(self.frame(int(times[position])), keys[1:])

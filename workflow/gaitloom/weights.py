@@ -124,18 +124,32 @@ class Chosen(Strict):
 
 
 def chosen(options: Any) -> tuple[AnyWeight, ...]:
-    """The weight file that a backend's options choose; none for backends that leave no choice.
+    """The weight files that a backend's options choose, also those of options inside them; none for backends that leave
+    no choice.
 
     Raises:
         GaitloomError: there is no such file, and its name is not registered.
     """
-    return (options.weight,) if isinstance(options, Chosen) else ()
+    own = (options.weight,) if isinstance(options, Chosen) else ()
+    return (*own, *(weight for inner in _inside(options).values() for weight in chosen(inner)))
 
 
 def recorded(options: Any) -> dict[str, Any]:
     """A backend's options as its recipe has them: what the weights are is said there by SHA-256, not by a path."""
     choice = set(Chosen.model_fields) if isinstance(options, Chosen) else None
-    return options.model_dump(mode="json", by_alias=True, exclude=choice)
+    values = options.model_dump(mode="json", by_alias=True, exclude=choice)
+    return {**values, **{name: _recorded_inside(inner) for name, inner in _inside(options).items()}}
+
+
+def _recorded_inside(options: Any) -> dict[str, Any]:
+    """With the hash, since the recipe's own list of weights may call several files of one's own alike."""
+    hashed = {"weights": options.weight.sha256} if isinstance(options, Chosen) else {}
+    return {**recorded(options), **hashed}
+
+
+def _inside(options: Any) -> dict[str, Strict]:
+    """The options inside options, by name."""
+    return {name: value for name, value in options if isinstance(value, Strict)}
 
 
 def licences(weights: Iterable[AnyWeight]) -> dict[str, dict[str, str]]:

@@ -2,8 +2,8 @@
 
 A head gets one pattern for its whole track, since a mosaic that changes from frame to frame can be averaged back: the
 mean colours of its blocks over all frames, in coarse steps. How many blocks it may have is found by squinting: the
-finest pattern in which detectors see no face, however far the picture is reduced (measured: even six across are a face
-to them). Fixed sizes in pixels, blurs, and single pixels taken for blocks give more away.
+finest pattern in which detectors see no face, however far the picture is reduced (measured: six across are a face to
+them, four can be). Fixed sizes in pixels, blurs, and single pixels taken for blocks give more away.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,9 +14,8 @@ import numpy as np
 from gaitloom.deidentify.heads import FACE, HEADS, PERSON, POSE, Regions
 from gaitloom.faces import Faces
 
-FINEST = 4  # blocks across a head
-UNSEEN = 3  # the same of heads in which no face was seen: with so many, none was found in any clip measured
-GRID = 12  # places across a head over which colours are gathered: divides into 1, 2, 3 and 4 blocks
+FINEST = 3  # blocks across a head: with four, YuNet and RetinaFace together still saw a face in one of five clips
+GRID = 12  # places across a head over which colours are gathered: divides into 1, 2 and 3 blocks
 STEP = 16  # grey levels between the colours that blocks may have
 GREY = 128  # of whole frames and of rectangles given by hand
 VIEWS = 12  # frames of a track that are squinted at
@@ -98,7 +97,7 @@ class Looks:
             self._sum[track] += _grid(image[box[1] : box[3], box[0] : box[2]])
             self._count[track] += 1
             if row in self._viewed and self._regions.why[row] in HEADS:
-                self._views[track].append(_view(image, box))
+                self._views[track].append(view(image, box))
 
     def all(self) -> dict[int, Look]:
         """The look of every track that is somebody's, once all frames are in."""
@@ -129,7 +128,7 @@ def _grid(crop: np.ndarray) -> np.ndarray:
     return cv2.resize(crop.astype(np.float32), (GRID, GRID), interpolation=area)
 
 
-def _view(image: np.ndarray, box: tuple[int, int, int, int]) -> View:
+def view(image: np.ndarray, box: tuple[int, int, int, int]) -> View:
     """A region with as much around it as there is, reduced to `KEPT` pixels of height."""
     import cv2
 
@@ -159,7 +158,8 @@ def squints(view: View, colours: np.ndarray | None) -> Iterator[tuple[np.ndarray
     for size in SQUINT:
         reduced, scale = shown, min(1.0, size / tall)
         if scale < 1:
-            reduced = cv2.resize(shown, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            least = [max(1, round(n * scale)) for n in shown.shape[1::-1]]  # what the border cuts may be a line
+            reduced = cv2.resize(shown, least, interpolation=cv2.INTER_AREA)
         factor = SHOWN / tall
         wide, high = (max(32, round(n * factor)) for n in shown.shape[1::-1])
         picture = cv2.resize(reduced, (wide, high), interpolation=cv2.INTER_CUBIC)
@@ -168,11 +168,11 @@ def squints(view: View, colours: np.ndarray | None) -> Iterator[tuple[np.ndarray
 
 def seen(view: View, colours: np.ndarray | None, judges: Sequence[Judge], least: float) -> bool:
     """Whether all judges find a face of at least this score on the region, at one and the same size."""
-    pictures, boxes = zip(*squints(view, colours), strict=True)
-    answers = [
-        [_on(found, box, least) for found, box in zip(judge(iter(pictures)), boxes, strict=True)] for judge in judges
-    ]
-    return any(map(all, zip(*answers, strict=True)))
+    pictures = list(squints(view, colours))
+    for judge in judges:  # each is asked about what is a face to all before it
+        answers = judge(picture for picture, _ in pictures)
+        pictures = [p for p, found in zip(pictures, answers, strict=True) if _on(found, p[1], least)]
+    return bool(pictures)
 
 
 def _on(found: Faces, box: np.ndarray, least: float) -> bool:
@@ -185,11 +185,9 @@ def _on(found: Faces, box: np.ndarray, least: float) -> bool:
 
 def level(look: Look, judges: Sequence[Judge], finest: int, least: float) -> int:
     """The most blocks across, no more than `finest`, with which no face is seen in any view; 1, a solid colour, where
-    there is none, or nothing to look at. Where the judges do not even see the bare head, their word means little."""
+    there is none, or nothing to look at."""
     if not look.views:
         return 1
-    if not any(seen(view, None, judges, least) for view in look.views):
-        finest = min(finest, UNSEEN)
     for blocks_across in range(finest, 1, -1):
         if not any(seen(view, pattern(look.mean, blocks_across), judges, least) for view in look.views):
             return blocks_across

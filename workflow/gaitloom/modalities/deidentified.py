@@ -11,10 +11,11 @@ from gaitloom.errors import GaitloomError
 from gaitloom.strict import Strict
 
 if TYPE_CHECKING:
-    from gaitloom.deidentify.heads import Person, Regions
+    from gaitloom.deidentify.heads import Regions
+    from gaitloom.deidentify.people import Person
     from gaitloom.derive import Job
 
-VERSION = 1
+VERSION = 2
 READS = ("track", "keypoints", "faces")
 ARRAYS = {
     "time": ("time",),
@@ -50,6 +51,7 @@ class Options(Strict):
         description="Rectangles [x0, y0, x1, y1] in pixels that are always covered, by the camera's name; '*' means "
         "every camera.",
     )
+    text: bool = Field(True, description="Text that stays in its place, such as time stamps and names, is covered.")
     codec: Literal["h264", "av1", "ffv1"] = Field("h264", description="ffv1 is lossless, and large.")
     crf: int | None = Field(
         None, ge=0, le=51, description="The encoder's constant rate factor, lower is better; null is our default."
@@ -60,7 +62,8 @@ def derive(job: "Job") -> dict[str, Any]:
     """Say where everyone's head is, look at each over the whole clip, and encode the clip with all of them painted.
 
     A backend's `patterns(looks)` takes a `gaitloom.deidentify.mosaic.Look` for every head that was followed, and gives
-    its pattern, (n, n, 3) uint8 RGB, n blocks across.
+    its pattern, (n, n, 3) uint8 RGB, n blocks across. Its `texts(images)` takes RGB images (h, w, 3) uint8, and gives
+    the boxes (N, 4) xyxy of the text in each.
 
     Raises:
         GaitloomError: a fixed rectangle lies outside the picture; the time stamps cannot be encoded.
@@ -101,18 +104,35 @@ def _stamps(job: "Job") -> tuple[list[int], Fraction]:
 
 def _regions(job: "Job") -> "Regions":
     """Every region of the clip: found, given by hand, decided in review."""
+    from gaitloom import decisions
     from gaitloom.deidentify import heads
+    from gaitloom.deidentify.people import Limits, assign, joined
+    from gaitloom.deidentify.regions import regions
 
     options = job.options
-    people = _people(job)
     subject = job.read("track").attributes["subject_id"]
     faces = job.read("faces")
     frame, box, score = (faces.load(f"face_{what}") for what in ("frame", "box", "score"))
     spared = subject if options.bystanders == "whole" else None
-    limits = heads.Limits(margin=options.margin)
-    given, alone = heads.assign(people, frame, box, score, job.time, limits)
+    limits = Limits(margin=options.margin)
+    people = joined(_people(job), job.time, spared)
+    given, alone = assign(people, frame, box, score, job.time, limits)
     by_hand = [(t, box, -1, heads.FIXED, 1.0) for box in _fixed(job) for t in range(job.length)]
-    return heads.regions(given, alone, job.time, job.size, limits, spared, by_hand)
+    decided = decisions.boxes(job.recipe.get("decisions", ()), job.length, job.size)
+    by_hand += [(t, box, -1, heads.DECISION, 1.0) for t, box in decided]
+    by_hand += [(t, box, -1, heads.TEXT, 1.0) for t, box in _texts(job)]
+    return regions(given, alone, job.time, job.size, limits, spared, by_hand)
+
+
+def _texts(job: "Job") -> list[tuple[int, np.ndarray]]:
+    """Text that stays in its place: its box (4,) in every frame in which it may be there."""
+    from gaitloom.deidentify import text
+
+    if not job.options.text:
+        return []
+    frames = text.looks(job.time)
+    found = list(job.backend.texts(f.rgb() for f in job.frames() if f.index in frames))
+    return [(t, box) for first, last, box in text.lasting(frames, found) for t in range(first, last + 1)]
 
 
 def _fixed(job: "Job") -> list[np.ndarray]:
@@ -131,7 +151,8 @@ def _fixed(job: "Job") -> list[np.ndarray]:
 
 def _people(job: "Job") -> dict[int, "Person"]:
     """Everyone whom the track knows, with heads by the finder's poses, and the subject's by its own."""
-    from gaitloom.deidentify.heads import POSE, Head, Person, of_pose, posed_twice
+    from gaitloom.deidentify.heads import POSE, Head, of_pose, posed_twice
+    from gaitloom.deidentify.people import Person
 
     track, keypoints = job.read("track"), job.read("keypoints")
     frame, box, identity, sure = (track.load(f"person_{what}") for what in ("frame", "box", "id", "score"))
@@ -157,10 +178,10 @@ def _people(job: "Job") -> dict[int, "Person"]:
 
 def _put(job: "Job", regions: "Regions", patterns: list[np.ndarray], heads: dict[int, np.ndarray]) -> dict[str, Any]:
     """Write the ledger; returns the node's attributes."""
-    from gaitloom.deidentify.heads import FRAME, PERSON, WHY
+    from gaitloom.deidentify.heads import PERSON, TOO_SMALL, WHY
 
     covered = np.zeros(job.length, bool)
-    covered[regions.frame[regions.why == FRAME]] = True
+    covered[regions.frame[(regions.box[:, :2] <= 0).all(axis=1) & (regions.box[:, 2:] >= job.size).all(axis=1)]] = True
     persons = covered.copy()
     persons[regions.frame[regions.why == PERSON]] = True
     level = np.array([len(p) for p in patterns], np.uint8)
@@ -169,7 +190,11 @@ def _put(job: "Job", regions: "Regions", patterns: list[np.ndarray], heads: dict
     job.staged.put("covered", covered, ("time",), long_name="the whole frame is covered", **flags)
     rows: dict[str, tuple[np.ndarray, str, dict[str, Any]]] = {
         "frame": (regions.frame, "the frame in which this region is covered", {}),
-        "track": (regions.track, "whose it is: the track node's person, or a face of nobody; -1 nobody's", {}),
+        "track": (
+            regions.track,
+            "whose it is: the track's person, by its first name; a face of nobody; -1 nobody's",
+            {},
+        ),
         "why": (
             regions.why,
             "why it is covered",
@@ -192,6 +217,7 @@ def _put(job: "Job", regions: "Regions", patterns: list[np.ndarray], heads: dict
         "whole_frame_share": round(float(covered.mean()), 4),
         "whole_person_or_frame_share": round(float(persons.mean()), 4),
         "lost": [list(pair) for pair in regions.lost],
+        "too_small_px": TOO_SMALL,
         "flagged": bool(covered.any() or regions.lost),
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from gaitloom.backends import Spec
+from gaitloom.backends.deidentified import _text
 from gaitloom.backends.faces import blazeface, centerface
 from gaitloom.deidentify import mosaic
 from gaitloom.strict import Strict
@@ -26,9 +27,9 @@ class Options(Strict):
 SPEC = Spec(
     version=1,
     options=Options,
-    packages=tuple(dict.fromkeys((*centerface.SPEC.packages, *blazeface.SPEC.packages))),
+    packages=tuple(dict.fromkeys((*centerface.SPEC.packages, *blazeface.SPEC.packages, "rapidocr"))),
     licence="MIT, Apache-2.0",
-    weights=(*centerface.SPEC.weights, *blazeface.SPEC.weights),
+    weights=(*centerface.SPEC.weights, *blazeface.SPEC.weights, _text.WEIGHTS),
 )
 
 
@@ -38,11 +39,15 @@ class Backend:
     def __init__(self, options: Options):
         self._options = options
         low = min(options.min_score, 0.3)
-        eyes = (
-            centerface.Backend(centerface.Options(min_score=low)),
+        eyes = (  # the quicker first
             blazeface.Backend(blazeface.Options(min_score=options.min_score)),
+            centerface.Backend(centerface.Options(min_score=low)),
         )
         self._judges = [eye.faces for eye in eyes]
+
+    def texts(self, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """The boxes (N, 4) xyxy of the text in each RGB image (h, w, 3) uint8."""
+        return _text.Finder().boxes(images)
 
     def patterns(self, looks: Iterable[mosaic.Look]) -> Iterator[np.ndarray]:
         """For every head's look its pattern (n, n, 3) uint8 RGB, n blocks across."""

@@ -1,6 +1,11 @@
-"""People by BlazePose: its detector on overlapping squares, then its landmarks for a tight box around each."""
+"""People by BlazePose: its detector on overlapping squares, then its landmarks for a tight box around each.
+
+Whoever was found shortly before and is not now is looked for once more, from nearer: in a small picture of a wide
+scene the detector overlooks who jumps, bends, or stands against the light.
+"""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
@@ -19,7 +24,7 @@ class Options(Strict):
 
 
 SPEC = Spec(
-    version=2,
+    version=3,
     options=Options,
     packages=_blazepose.PACKAGES,
     licence=_blazepose.LICENCE,
@@ -28,10 +33,29 @@ SPEC = Spec(
 
 ROI_SIDE = 2.5  # region's side in circle radii: MediaPipe's own 1.25 x the circle's diameter
 SAME_PERSON = 0.35  # circles whose hips are nearer than this many radii are one person seen in two squares
+NEARER = (2.75, 3.5, 2.0)  # sides of the squares, in radii, in which somebody is looked for once more
+MOVED = 0.75  # radii from where the person was last found
+SURE = 0.75  # whoever is found with less confidence is looked for once more as well, and the surer one counts
+AGAIN = 10  # frames for which somebody is looked for
+
+
+@dataclass(frozen=True)
+class Found:
+    """A person: the detector's circle (5,), as `Finder` gives it, with the tight box and the head (4,)."""
+
+    circle: np.ndarray
+    box: np.ndarray
+    head: np.ndarray
+
+    def at(self, other: "Found", most: float) -> bool:
+        """Whether another's hips are so near, in radii."""
+        return bool(np.hypot(*(self.circle[:2] - other.circle[:2])) <= most * other.circle[2])
 
 
 class Backend:
-    """Finds everyone in each frame by itself; it remembers nothing."""
+    """Finds everyone in each frame; of the frames before, it knows where somebody was."""
+
+    temporal = True
 
     def __init__(self, options: Options):
         self._options = options
@@ -39,19 +63,48 @@ class Backend:
 
     def people(self, images: Iterable[np.ndarray]) -> Iterator[People]:
         """For every RGB image (H, W, 3) uint8: tight boxes, heads and scores of everyone in it."""
+        missed: list[tuple[Found, int]] = []  # with how many frames ago that was
         for image in images:
-            boxes, scores, found = [], [], []
-            for x, y, radius, tilt, score in self._circles(image):
-                posed = self._pose(image, (x, y), ROI_SIDE * radius, tilt)
-                if posed is None:
-                    continue
-                box = body_box(posed.points, image.shape[1], image.shape[0])
-                if box is not None and (not boxes or iou(box[None], np.array(boxes)).max() < 0.6):
-                    boxes.append(box)
-                    scores.append(score)
-                    found.append(head_box(posed.points, box, image.shape[1], image.shape[0]))
-            box, head = (np.array(rows, np.float32).reshape(-1, 4) for rows in (boxes, found))
-            yield People(box, np.array(scores, np.float32), head=head)
+            found: list[Found] = []
+            for circle in self._circles(image):
+                person = self._posed(image, circle)
+                again = self._nearer(image, person) if person and circle[4] < SURE else None
+                self._add(found, max((p for p in (person, again) if p), key=lambda p: p.circle[4], default=None))
+            for person, _ in missed:
+                if not any(f.at(person, SAME_PERSON) for f in found):
+                    self._add(found, self._nearer(image, person))
+            gone = [(p, age + 1) for p, age in missed if age < AGAIN and not any(f.at(p, SAME_PERSON) for f in found)]
+            missed = [*((f, 1) for f in found), *gone]
+            box, head = (np.array([getattr(f, n) for f in found], np.float32).reshape(-1, 4) for n in ("box", "head"))
+            yield People(box, np.array([f.circle[4] for f in found], np.float32), head=head)
+
+    @staticmethod
+    def _add(found: list[Found], person: Found | None) -> None:
+        if person and not any(iou(person.box[None], f.box[None]) >= 0.6 or f.at(person, SAME_PERSON) for f in found):
+            found.append(person)
+
+    def _posed(self, image: np.ndarray, circle: np.ndarray) -> Found | None:
+        x, y, radius, tilt, _ = circle
+        posed = self._pose(image, (x, y), ROI_SIDE * radius, tilt)
+        size = image.shape[1], image.shape[0]
+        box = None if posed is None else body_box(posed.points, *size)
+        return None if posed is None or box is None else Found(circle, box, head_box(posed.points, box, *size))
+
+    def _nearer(self, image: np.ndarray, person: Found) -> Found | None:
+        """The person again, found in squares just around where it was last, the surest of these."""
+        x, y, radius = person.circle[:3]
+        best = None
+        for side in NEARER:
+            half = side * radius / 2
+            low, high = (np.clip((x + d, y + d), 0, image.shape[1::-1]).astype(int) for d in (-half, half))
+            crop = image[low[1] : high[1], low[0] : high[0]]
+            for circle in self._find(np.ascontiguousarray(crop)) if min(crop.shape[:2]) > 8 else ():
+                circle[:2] += low
+                if circle[4] >= max(self._options.min_score, best.circle[4] if best else 0):
+                    again = self._posed(image, circle)
+                    if again and again.at(person, MOVED) and 0.6 < circle[2] / radius < 1.6:
+                        best = again
+        return best
 
     def _circles(self, image: np.ndarray) -> list[np.ndarray]:
         """(5,) a person: hip x, y, radius, tilt, score, over all squares, each person once, the surest first."""

@@ -15,6 +15,7 @@ from typing import Any
 import alphapose_stand_in
 import onnx_nets
 import pytest
+import torch_stand_in
 import yolo_nets
 from conftest import SHARED
 
@@ -87,6 +88,13 @@ def retinaface() -> dict[str, Any]:
     return real("retinaface_mobilenet0.25_Final.pth", sha256)
 
 
+def audit_full() -> dict[str, Any]:
+    """All three real."""
+    pytest.importorskip("ultralytics", reason="ultralytics is not installed")
+    torch_stand_in.install()
+    return {"yunet": yunet(), "retinaface": retinaface(), "yolov8": yolov8_seg()}
+
+
 MAKERS: dict[tuple[str, str], Callable[[], dict[str, Any]]] = {
     ("silhouette", "yolov8_seg"): yolov8_seg,
     ("silhouette", "sam2"): sam2,
@@ -98,6 +106,7 @@ MAKERS: dict[tuple[str, str], Callable[[], dict[str, Any]]] = {
     ("parts", "densepose"): densepose,
     ("faces", "yunet"): yunet,
     ("faces", "retinaface"): retinaface,
+    ("audit", "full"): audit_full,
 }
 UNTRAINED: set[tuple[str, str]] = {
     ("parts", "densepose"),

@@ -19,17 +19,22 @@ import numpy as np
 import pytest
 import torch_stand_in
 from face_pictures import scene
+from gait_walkers import PICTURE, Setting, Walker
 from gaitloom import backends, modalities
 from gaitloom.deidentify.mosaic import FINEST, GRID, Look, View
 from gaitloom.errors import GaitloomError
 from gaitloom.faces import Faces
+from gaitloom.gait.course import Walk as GaitWalk
+from gaitloom.gait.measure import Gait
+from gaitloom.gait.steps import COLUMNS
+from gaitloom.gait.summary import PARAMETERS
 from gaitloom.keypoint_formats import KeypointFormat
 from gaitloom.modalities.parts import Person
 from gaitloom.tracking import People
 from gaitloom.weight_files import Download, Weight
 from gaitloom.weights import Chosen
 from pydantic import ValidationError
-from walker import GAITS, Walk
+from walker import GAITS, SIDES, Walk
 
 FOLDER = Path(gaitloom.__file__).parent / "backends"
 FILES = sorted((p.parent.name, p.stem) for p in FOLDER.glob("*/*.py") if not p.stem.startswith("_"))
@@ -43,8 +48,10 @@ METHODS = {
     "silhouette": "masks",
     "parts": "parts",
     "flow": "flows",
+    "gait": "gaits",
     "faces": "faces",
     "deidentified": "patterns",
+    "audit": "faces",
 }
 SIZES = [(320, 240), (241, 319), (323, 181)]
 CROP = 0.4  # of width and height, cut off all around for flow, which is slow
@@ -57,11 +64,15 @@ def walk(size: tuple[int, int]) -> Walk:
 
 
 def items(modality: str, size: tuple[int, int], backend: Any) -> list[Any]:
-    """What a backend of this modality is given: images, (image, box) pairs or pairs of grey or coloured images."""
+    """What a backend of this modality is given: images, (image, box) pairs or pairs of grey or coloured images; or
+    whole walks."""
+    if modality == "gait":
+        walkers = [Walker(GAITS["normal"], Setting(fps=30, side=side), seed=i) for i, side in enumerate(SIDES)]
+        return [GaitWalk(w.time, w.keypoints, PICTURE) for w in walkers]
     images = list(walk(size).frames())
     if modality == "track":
         return images
-    if modality == "faces":
+    if modality in ("faces", "audit"):
         return [scene(size, [(10 + 8 * i, 5, 170)], seed=i)[0] for i in range(4)]
     if modality == "deidentified":
         heads = [scene((160, 160), [(40 + 4 * i, 40, 80)], seed=i)[0] for i in range(2)]
@@ -123,12 +134,18 @@ def arrays(output: Any) -> list[np.ndarray]:
         return []
     if isinstance(output, Faces):
         return [output.box, output.score, *([] if output.landmarks is None else [output.landmarks])]
+    if isinstance(output, tuple) and isinstance(output[0], Faces):
+        return [array for faces in output for array in arrays(faces)]
     if isinstance(output, Look):
         return [output.mean, *(a for view in output.views for a in (view.image, view.box))]
     if isinstance(output, People):
         return [a for a in (output.box, output.score, output.identity) if a is not None]
     if isinstance(output, Person):
         return [a for a in vars(output).values() if a is not None]
+    if isinstance(output, GaitWalk):
+        return [output.time, output.xy]
+    if isinstance(output, Gait):
+        return [output.events.time, output.steps.values, output.summary.mean, output.angle, output.cycle]
     return [np.asarray(a) for a in (output if isinstance(output, tuple) else (output,))]
 
 
@@ -234,14 +251,30 @@ def _faces(backend: Any, image: np.ndarray, output: Faces, size: tuple[int, int]
         assert (output.landmarks.dtype, output.landmarks.shape) == (np.float32, (len(output.box), 5, 2))
 
 
+def _pair(backend: Any, image: np.ndarray, output: tuple[Faces, Faces], size: tuple[int, int]) -> None:
+    assert len(output) == len(backend.judges) == 2 and backend.tier in ("basic", "full")
+    for faces in output:
+        _faces(backend, image, faces, size)
+
+
 def _pattern(backend: Any, look: Look, output: np.ndarray, size: tuple[int, int]) -> None:
     assert output.dtype == np.uint8 and output.shape == (len(output), len(output), 3)
     assert 1 <= len(output) <= FINEST
 
 
+def _gait(backend: Any, source: GaitWalk, output: Gait, size: tuple[int, int]) -> None:
+    assert output.used.shape == source.time.shape and output.used.dtype == bool
+    assert output.angle.shape == (len(source.time), 7)
+    assert output.steps.values.shape == (len(output.steps.foot), len(COLUMNS))
+    assert output.summary.mean.shape == (3, len(PARAMETERS))
+    assert bool(output.reason) == (not np.isfinite(output.summary.mean).any())
+
+
 _shape_of = {
+    "gait": _gait,
     "deidentified": _pattern,
     "faces": _faces,
+    "audit": _pair,
     "track": _people,
     "keypoints": _points,
     "silhouette": _mask,
@@ -301,7 +334,8 @@ def test_a_blank_picture_shows_nobody(modality: str, name: str) -> None:
     nobody = Person(box, blank, np.full((23, 2), np.nan), np.zeros(23), np.zeros((180, 320), bool))
     still = (blank[:40, :60], blank[:40, :60]) if getattr(backend, "colour", False) else (grey, grey)
     unseen = Look(np.full((GRID, GRID, 3), 128, np.float32), ())
-    others = {"track": blank, "faces": blank, "flow": still, "parts": nobody, "deidentified": unseen}
+    others = {"track": blank, "faces": blank, "audit": blank, "flow": still, "parts": nobody, "deidentified": unseen}
+    others["gait"] = GaitWalk(np.arange(90) / 30, np.full((90, 23, 2), np.nan), (320, 180))
     given = others.get(modality, (blank, box))
     (found,) = run(backend, modality, [given])
     _shape_of[modality](backend, given, found, (320, 180))
@@ -311,6 +345,10 @@ def test_a_blank_picture_shows_nobody(modality: str, name: str) -> None:
         assert found.shape == (1, 1, 3)
     elif modality in ("track", "faces"):
         assert len(found.box) == 0
+    elif modality == "audit":
+        assert [len(faces.box) for faces in found] == [0, 0]
+    elif modality == "gait":
+        assert found.reason == "nobody was posed"
     elif modality == "flow":
         assert np.abs(found).max() < 1e-3
     elif modality in ("silhouette", "parts") and found is not None:

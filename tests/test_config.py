@@ -63,7 +63,8 @@ def refusal(values: dict[str, Any]) -> str:
         ("nodes.track.backnd", "backend"),
         ("nodes.track.options.max_gap", "max_gap_s"),
         ("nodes.track.backend_options.min_scor", "min_score"),
-        ("preview.cover_head", "cover_heads"),
+        ("preview.deidentifed", "deidentified"),
+        ("review.decision", "decisions"),
     ],
 )
 def test_an_unknown_key_is_named_in_full_with_the_near_one(key: str, meant: str):
@@ -73,7 +74,7 @@ def test_an_unknown_key_is_named_in_full_with_the_near_one(key: str, meant: str)
 @pytest.mark.parametrize(
     ("key", "known"),
     [
-        ("zzz", "accept_licences, cameras, clips, device, nodes, preview, results"),
+        ("zzz", "accept_licences, cameras, clips, device, nodes, preview, results, review"),
         ("nodes.keypoints.options.zzz", "none"),
     ],
 )
@@ -107,6 +108,10 @@ def test_an_unknown_key_like_no_other_lists_the_known_ones(key: str, known: str)
         ("preview.height", "tall"),
         ("preview.track", "silhouette"),
         ("preview.silhouette", "silhouettes"),
+        ("preview.deidentified", "track"),
+        ("review.decisions", 5),
+        ("review.audit", "track"),
+        ("review.audit", "audit_full"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_key(key: str, value: Any):
@@ -181,7 +186,8 @@ def test_defaults():
     assert {".mp4", ".mov", ".mts", ".avi", ".mkv"} <= set(parsed.clips.extensions)
     assert parsed.options_of("track").max_gap_s == 0.5
     assert parsed.backend_options_of("track").min_score == 0.5
-    assert parsed.preview.cover_heads
+    assert parsed.preview.deidentified == "deidentified"
+    assert (parsed.review.decisions, parsed.review.audit) == (Path("config/decisions.tsv"), "audit")
 
 
 def test_a_loaded_configuration_reads_again_from_its_own_json():

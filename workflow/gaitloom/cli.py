@@ -94,11 +94,41 @@ def index(
 def preview(
     clip: Annotated[str, typer.Argument(help="subject/clip")],
     config: ConfigFile = CONFIG,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Over the raw pictures, into preview_raw/: for local eyes only.")
+    ] = False,
 ) -> None:
-    """Render a clip's overlay video and its line of the contact sheet (raw pixels: for local eyes only)."""
+    """Render a clip's overlay video, and its line of the contact sheet, over the de-identified pictures."""
     from gaitloom import preview as rendering
 
-    rendering.render(Plan.read(config), clip)
+    rendering.render(Plan.read(config), clip, raw)
+
+
+@app.command()
+def audit(
+    clip: Annotated[str | None, typer.Argument(help="subject/clip; all clips where none is named.")] = None,
+    config: ConfigFile = CONFIG,
+    tier: Annotated[
+        Literal["full", "basic"], typer.Option(help="What the release needs: open and registered ones, full.")
+    ] = "full",
+) -> None:
+    """Show what the audits say, and what speaks against a release. Exit code 1 where something does."""
+    from gaitloom import audit_report
+
+    raise typer.Exit(audit_report.audit(Plan.read(config), clip, tier))
+
+
+@app.command()
+def review(
+    config: ConfigFile = CONFIG,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Also show raw crops, in review/raw/: for local eyes only.")
+    ] = False,
+) -> None:
+    """Write the page of clips that somebody has to look at, with rows for the decision file."""
+    from gaitloom import review as reviewing
+
+    print(reviewing.write(Plan.read(config), raw))
 
 
 @app.command()
@@ -129,7 +159,9 @@ def reconcile(
 def status(
     config: ConfigFile = CONFIG,
     tsv: Annotated[bool, typer.Option("--tsv", help="Print the whole ledger as TSV.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Also write ledger, QC table and contact sheet.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Also write ledger, QC table, contact sheet, audit and review page.")
+    ] = False,
 ) -> None:
     """Show the ledger: what every clip and node is, and why."""
     from gaitloom import status as reporting
@@ -192,6 +224,19 @@ def correct(
     from gaitloom import correct as correcting
 
     correcting.correct(Plan.read(config), node, clip or [], layout)
+
+
+@app.command()
+def withdraw(
+    subject: Annotated[str, typer.Argument(help="Who withdrew consent.")],
+    config: ConfigFile = CONFIG,
+    session: Annotated[str | None, typer.Option(help="Only this session of theirs.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove, do not only list.")] = False,
+) -> None:
+    """Remove everything made of a person who withdrew consent, and refuse them from now on."""
+    from gaitloom import withdraw as withdrawing
+
+    withdrawing.withdraw(config, subject, session, yes)
 
 
 @app.command()

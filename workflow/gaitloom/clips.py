@@ -125,41 +125,55 @@ def read_by_hand(path: Path, extra: Iterable[str]) -> list[Clip]:
     Raises:
         GaitloomError: a column is missing or unknown, or a value cannot be read; the sentence names row and column.
     """
+    hint = "list it under clips.columns in the configuration, or remove it."
+    rows = rows_by_hand(path, ("video",), {*BY_HAND, *extra}, "clip sheet", "clips.sheet", hint)
+    clips = []
+    for number, row in rows:
+        if not row["video"]:
+            raise GaitloomError(f"{path} row {number}, column video: it is empty; give the video's file name.")
+        clips.append(_from_row(row, f"{path} row {number}"))
+    return clips
+
+
+def rows_by_hand(
+    path: Path, needed: Iterable[str], known: Iterable[str], what: str, key: str, unknown: str
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The number and the stripped values of each row, empty ones left out, of a table written by hand: tab-separated,
+    with a header. `what` it is, `key` is where the configuration names it, `unknown` what to do with a column that is
+    not `known`.
+
+    Raises:
+        GaitloomError: it is not there or not text, a needed column is missing, one is unknown or there twice, or a row
+            has another number of them.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise GaitloomError(
-            f"There is no clip sheet at {path}; correct clips.sheet in the configuration, or set it to null."
+            f"There is no {what} at {path}; correct {key} in the configuration, or set it to null."
         ) from None
     except UnicodeDecodeError:
         raise GaitloomError(f"{path} is not UTF-8 text; save it as tab-separated text in UTF-8.") from None
+    except OSError as error:
+        raise GaitloomError(f"{path} cannot be read ({error.strerror}); correct {key} in the configuration.") from None
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
     header = rows.fieldnames or []
-    known = {*BY_HAND, *extra}
-    if "video" not in header:
-        raise GaitloomError(f"{path} has no column 'video'; add it, with the file names, separated by tabs.")
+    for column in needed:
+        if column not in header:
+            raise GaitloomError(f"{path} has no column '{column}'; add it, separated by tabs.")
     for column in header:
         if column not in known:
             near = difflib.get_close_matches(column, sorted(known), 1)
-            hint = (
-                f"did you mean '{near[0]}'?"
-                if near
-                else "list it under clips.columns in the configuration, or remove it."
-            )
+            hint = f"did you mean '{near[0]}'?" if near else unknown
             raise GaitloomError(f"{path} has an unknown column '{column}'; {hint}")
         if header.count(column) > 1:
             raise GaitloomError(f"{path} has the column '{column}' twice; remove one.")
-    clips = []
     for row in rows:
-        number = rows.line_num
         if not "".join(map(str, filter(None, row.values()))).strip():
             continue
         if None in row or None in row.values():
-            raise GaitloomError(f"{path} row {number} does not have {len(header)} columns; check its tabs.")
-        if not row["video"].strip():
-            raise GaitloomError(f"{path} row {number}, column video: it is empty; give the video's file name.")
-        clips.append(_from_row({k: v.strip() for k, v in row.items()}, f"{path} row {number}"))
-    return clips
+            raise GaitloomError(f"{path} row {rows.line_num} does not have {len(header)} columns; check its tabs.")
+        yield rows.line_num, {k: v.strip() for k, v in row.items()}
 
 
 def _from_row(row: dict[str, str], where: str) -> Clip:
@@ -169,12 +183,12 @@ def _from_row(row: dict[str, str], where: str) -> Clip:
             raise GaitloomError(
                 f"{where}, column {key}: '{row[key]}' is not a name; use letters, digits, '.' and '-' only."
             )
-    start, end = (_number(row, c, int, where) for c in ("start", "end"))
+    start, end = (number(row, c, int, where) for c in ("start", "end"))
     if (start is not None and start < 0) or (end is not None and end < (start or 0) + 2):
         raise GaitloomError(
             f"{where}: the frames {start or 0} to {end} are no segment; end must be at least start + 2."
         )
-    fps = _number(row, "capture_fps", float, where)
+    fps = number(row, "capture_fps", float, where)
     if fps is not None and not 0 < fps < 1e6:
         raise GaitloomError(f"{where}, column capture_fps: {fps} is not a frame rate; give frames a second.")
     exclude = row.get("exclude", "")
@@ -182,19 +196,20 @@ def _from_row(row: dict[str, str], where: str) -> Clip:
         **{k: row.get(k, "") for k in (*KEY, "video", "sha256")},
         start=start,
         end=end,
-        box=_box(row.get("box", ""), where),
+        box=box_of(row.get("box", ""), where),
         capture_fps=fps,
-        sync_offset_s=_number(row, "sync_offset_s", float, where),
+        sync_offset_s=number(row, "sync_offset_s", float, where),
         status=EXCLUDED if exclude else row.get("status") or OK,
         reason=exclude or row.get("reason", ""),
-        width=_number(row, "width", int, where) or 0,
-        height=_number(row, "height", int, where) or 0,
-        frames=_number(row, "frames", int, where) or 0,
+        width=number(row, "width", int, where) or 0,
+        height=number(row, "height", int, where) or 0,
+        frames=number(row, "frames", int, where) or 0,
         extra={k: v for k, v in row.items() if v and k not in COLUMNS and k not in BY_HAND},
     )
 
 
-def _number(row: dict[str, str], column: str, kind: type, where: str):
+def number(row: dict[str, str], column: str, kind: type, where: str):
+    """The finite number, an int or a float, in a row's column; None where it is empty."""
     text = row.get(column, "")
     if not text:
         return None
@@ -207,14 +222,15 @@ def _number(row: dict[str, str], column: str, kind: type, where: str):
         raise GaitloomError(f"{where}, column {column}: '{text}' is not {noun}.") from None
 
 
-def _box(text: str, where: str) -> tuple[float, float, float, float] | None:
+def box_of(text: str, where: str) -> tuple[float, float, float, float] | None:
+    """The box that is written as x0,y0,x1,y1; None where nothing is."""
     if not text:
         return None
     try:
         x0, y0, x1, y1 = (float(v) for v in text.split(","))
     except ValueError:
         x0 = y0 = x1 = y1 = 0.0
-    if not (x0 < x1 and y0 < y1):
+    if not (x0 < x1 and y0 < y1 and all(map(math.isfinite, (x0, y0, x1, y1)))):
         raise GaitloomError(f"{where}, column box: '{text}' is not a box; write x0,y0,x1,y1 in pixels.")
     return x0, y0, x1, y1
 

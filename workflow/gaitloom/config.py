@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from gaitloom import backends, clips, modalities, weights
+from gaitloom import backends, clips, decisions, modalities, weights
 from gaitloom.clips import Clip
 from gaitloom.errors import GaitloomError
 from gaitloom.strict import Strict
@@ -20,6 +20,7 @@ from gaitloom.weight_files import AnyWeight
 
 DEVICE = r"^(cpu|cuda(:\d+)?)$"
 GPU_BATCH = 8
+SHOWN = ("track", "keypoints", "silhouette", "parts", "flow", "deidentified")  # what a preview is made of
 
 
 class Intrinsics(Strict):
@@ -39,12 +40,49 @@ class FloorPoint(Strict):
     metres: tuple[float, float] = Field(description="Position on the floor in metres, any fixed origin.")
 
 
+class Pose(Strict):
+    """Where a camera is: x in its own frame is rotation · X + translation of floor coordinates X, z up, in metres."""
+
+    rotation: tuple[float, float, float, float, float, float, float, float, float] = Field(
+        description="The rotation matrix, row by row."
+    )
+    translation: tuple[float, float, float] = Field(description="In metres.")
+
+
+class Walkway(Strict):
+    """Two lines across the walkway's floor, each through two points of the picture, a known length apart."""
+
+    start: tuple[tuple[float, float], tuple[float, float]] = Field(description="Two pixels of the first line.")
+    end: tuple[tuple[float, float], tuple[float, float]] = Field(description="Two pixels of the second line.")
+    metres: float = Field(gt=0, description="Length between the lines.")
+
+
 class Camera(Strict):
     """What is known of one camera; its name is what the sheet's column `camera` says."""
 
     view: Literal["sagittal", "frontal", "oblique"] | None = Field(None, description="The camera's view of the walk.")
+    calibration: Path | None = Field(
+        None,
+        description="A file with intrinsics and, if it has one, the camera's pose: OpenCV's YAML or JSON, or "
+        "Pose2Sim's TOML. It stands for `intrinsics` and `pose`.",
+    )
     intrinsics: Intrinsics | None = Field(None, description="Calibration, where there is one.")
+    pose: Pose | None = Field(None, description="Where the camera is, over a floor at z = 0.")
     floor_points: tuple[FloorPoint, ...] = Field((), description="Floor points with known positions.")
+    walkway: Walkway | None = Field(None, description="A known length on the floor.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _calibration_is_read(cls, values: Any) -> Any:
+        """Numbers in place of the file, so that its content is in the recipes, and its path is not."""
+        if not isinstance(values, dict) or not values.get("calibration"):
+            return values
+        from gaitloom.gait.calibration import read
+
+        try:
+            return {**values, **read(Path(values["calibration"])), "calibration": None}
+        except GaitloomError as error:
+            raise ValueError(str(error)) from None
 
 
 class Clips(Strict):
@@ -53,6 +91,10 @@ class Clips(Strict):
     folders: tuple[Path, ...] = Field(description="Folders that hold raw videos; searched with subfolders.")
     sheet: Path | None = Field(
         None, description="Clip sheet (TSV) written by hand: rows for the videos whose names do not say it all."
+    )
+    withdrawn: Path = Field(
+        Path("config/withdrawn.tsv"),
+        description="Marks of who withdrew, which `gaitloom withdraw` writes; their key lies beside it.",
     )
     pattern: str = Field(
         "{subject}_{session}_{trial}_{camera}",
@@ -114,10 +156,21 @@ class Preview(Strict):
     silhouette: str | None = Field("silhouette", description="The node whose outline is drawn.")
     parts: str | None = Field("parts", description="The node whose parts are coloured.")
     flow: str | None = Field("flow_tvl1", description="The node whose colours fill a corner.")
-    cover_heads: bool = Field(
-        True, description="Paint over heads: a courtesy for whoever looks on, not de-identification."
+    deidentified: str | None = Field(
+        "deidentified", description="The node whose pictures lie below; without one, nothing does."
     )
     height: int = Field(540, ge=120, le=2160, description="Height of the overlay video in pixels.")
+
+
+class Review(Strict):
+    """Where people's decisions on clips stand, and which audit they are about."""
+
+    decisions: Path | None = Field(
+        decisions.DEFAULT,
+        description="Decision file (TSV) written by hand: what to cover, accept or exclude. At the default path it may "
+        "be absent; null for none.",
+    )
+    audit: str = Field("audit", description="The audit node by which the release rules go.")
 
 
 class Config(Strict):
@@ -135,6 +188,10 @@ class Config(Strict):
         description="Where models run that can run on a GPU: cpu, cuda, or cuda:N. No recipe's part.",
     )
     preview: Preview = Field(Preview(), description="What the overlay videos show.")  # pyright: ignore[reportCallIssue]
+    review: Review = Field(
+        Review(),  # pyright: ignore[reportCallIssue]
+        description="What people decided when they looked at the clips.",
+    )
     accept_licences: tuple[str, ...] = Field(
         (), description="Licences with conditions that you accept, by name (AGPL-3.0, or not for commercial use)."
     )
@@ -159,12 +216,15 @@ class Config(Strict):
             licence = self._spec(name).licence
             if refused := weights.unaccepted(licence, self.weights_of(name), self.accept_licences):
                 raise ValueError(f"nodes.{name}: {refused}")
-        for role in ("track", "keypoints", "silhouette", "parts", "flow"):
+        for role in SHOWN:
             shown = getattr(self.preview, role)
             if shown is None or (shown not in self.nodes and shown == Preview.model_fields[role].default):
                 continue
             if shown not in self.nodes or modality_of(shown) != role:
                 raise ValueError(f"preview.{role}: '{shown}' is not a {role} node here; name another, or null")
+        audit = self.review.audit
+        if audit != "audit" and (audit not in self.nodes or modality_of(audit) != "audit"):
+            raise ValueError(f"review.audit: '{audit}' is not an audit node here; name another")
         self.order()
         return self
 
@@ -277,7 +337,7 @@ def _sentence(error: ValidationError, model: type[BaseModel], where: str = "") -
         )
         return f"{path}: unknown key; {hint}"
     message = fault["msg"].removeprefix("Value error, ")
-    return message if message.startswith(("clips.", "nodes.", "preview.")) else f"{path}: {message}"
+    return message if message.startswith(("clips.", "nodes.", "preview.", "review.")) else f"{path}: {message}"
 
 
 def _submodel(model: type[BaseModel], part: int | str) -> type[BaseModel]:

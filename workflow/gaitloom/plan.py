@@ -10,21 +10,33 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gaitloom import backends, clips, config, modalities, needs, weights
+from gaitloom import backends, clips, config, decisions, modalities, needs, weights
 from gaitloom.clip_files import Hashes
 from gaitloom.clips import OK, Clip, NodeKey
 from gaitloom.config import Config, modality_of
+from gaitloom.decisions import Decision
 from gaitloom.errors import GaitloomError
 from gaitloom.provenance import SCHEMA, Recipe, digest
+from gaitloom.tombstones import Tombstones
 
 
 @dataclass
 class Plan:
-    """A configuration and its clips, with the recipes that follow from them."""
+    """A configuration and its clips, with the recipes that follow from them, and from what was decided in review.
+
+    Decisions are read as they stand, by jobs too: one that is made while a run goes on is obeyed, never missed.
+    """
 
     config: Config
     clips: list[Clip]
     _digests: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        gone = self.config.clips.withdrawn
+        self._decided = decisions.read(
+            self.config.review.decisions, self.clips, lambda clip: Tombstones(gone).refuse(clip)
+        )
+        self.clips = decisions.without_excluded(self.clips, self._decided)
 
     @classmethod
     def load(cls, values: dict[str, Any], scan: bool, source: str = "the configuration") -> "Plan":
@@ -171,8 +183,26 @@ class Plan:
                 recipe["files"] = {what: self.hashes.of(file) for what, file in files.items()}
             if recipe["modality"] == "track":
                 recipe["subject_box"] = clip.box
+            if recipe["modality"] == "gait":
+                camera = self.config.cameras.get(clip.camera)
+                recipe["scene"] = modalities.find("gait").scene(clip, camera, self.config.options_of(node))
+            if decided := self._decided_on(clip, recipe):
+                recipe["decisions"] = decided
             recipes[node] = recipe
         return recipes
+
+    def _decided_on(self, clip: Clip, recipe: Recipe) -> list[dict[str, Any]]:
+        """What was decided in review that changes a node with this recipe."""
+        rows = self.decisions_on(clip)
+        if recipe["modality"] == "deidentified":
+            return decisions.covers(rows)
+        if recipe["modality"] == "audit":
+            return decisions.accepted(rows, recipe["inputs"]["deidentified"])
+        return []
+
+    def decisions_on(self, clip: Clip) -> list[Decision]:
+        """What was decided on a clip, in the order of the file."""
+        return self._decided.get(clip.path, [])
 
     def clip(self, path: str) -> Clip:
         """The accepted clip at `{subject}/{clip}`.
@@ -225,9 +255,13 @@ class Plan:
         return digest({"nodes": shown, "preview": self._preview})
 
     def report_digest(self) -> str:
-        """What the ledger, the QC table and the contact sheet depend on: every row of the sheet and every node."""
+        """What the ledger, the QC table, the contact sheet and the review page depend on: every row of the sheet, every
+        node, and every decision."""
         rows = [(c.path, c.status, c.reason, self.clip_attributes(c)) for c in self.clips]
-        return digest({"clips": rows, "nodes": [self.digests_of(p) for p in self.accepted], "preview": self._preview})
+        decided = [str(d) for c in self.clips for d in self.decisions_on(c)]
+        shown = {"preview": self._preview, "audit": self.config.review.audit}
+        nodes = [self.digests_of(p) for p in self.accepted]
+        return digest({"clips": rows, "nodes": nodes, "decisions": decided, **shown})
 
     @cached_property
     def _preview(self) -> dict[str, Any]:
@@ -238,10 +272,16 @@ class Plan:
         """Role → node that the preview shows, for those that the configuration makes: the manual one where there is
         one and no other is named."""
         chosen = self.config.preview
-        roles = ("track", "keypoints", "silhouette", "parts", "flow")
-        named = {r: getattr(chosen, r) for r in roles}
+        named = {r: getattr(chosen, r) for r in config.SHOWN}
         named = {r: self.config.preferred(r) if n == r else n for r, n in named.items()}
         return {r: n for r, n in named.items() if n in self.nodes}
+
+    @property
+    def audited(self) -> tuple[str, str] | None:
+        """The audit by which the release rules go, and the deidentified node that it looks at; None where the
+        configuration makes none."""
+        audit = self.config.review.audit
+        return (audit, self.reads[audit]["deidentified"]) if audit in self.nodes else None
 
     def clip_attributes(self, clip: Clip) -> dict[str, Any]:
         """What the clip's group in the store says of it: key, columns and camera; no name or path of a file."""
@@ -250,7 +290,7 @@ class Plan:
             **{k: getattr(clip, k) for k in clips.KEY if getattr(clip, k)},
             **({"sync_offset_s": clip.sync_offset_s} if clip.sync_offset_s is not None else {}),
             **({"columns": clip.extra} if clip.extra else {}),
-            **({"camera_calibration": camera.model_dump(mode="json")} if camera else {}),
+            **({"camera_calibration": camera.model_dump(mode="json", exclude={"calibration"})} if camera else {}),
         }
 
     def keys(self) -> Iterator[NodeKey]:

@@ -1,7 +1,7 @@
 """Looking at a clip: an overlay video, a strip of stills, and one contact sheet for the run.
 
-These show the raw pictures, so they stay in a local folder that no release reads. Heads can be painted over; that is a
-courtesy for whoever looks over one's shoulder, not de-identification.
+They lie over the de-identified pictures; where the configuration makes none, over a plain ground. Raw pictures are
+shown only where somebody asks for them, in a folder of their own that no release and no contact sheet reads.
 """
 
 from collections.abc import Iterator
@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from gaitloom.clips import Clip
+from gaitloom.errors import GaitloomError
 from gaitloom.keypoint_formats import WHOLEBODY_23
+from gaitloom.lazy_video import LazyVideo
 from gaitloom.part_labels import COLOURS, fine_to_coarse
 from gaitloom.plan import Plan
 from gaitloom.store import Store
 
 LEFT, RIGHT, MIDDLE = (255, 140, 0), (0, 170, 255), (240, 240, 240)  # RGB: the person's left, right, and neither
-SUBJECT, OTHER, OUTLINE, HEAD = (80, 255, 80), (200, 200, 200), (255, 60, 200), (90, 90, 90)
+SUBJECT, OTHER, OUTLINE, GROUND = (80, 255, 80), (200, 200, 200), (255, 60, 200), (48, 48, 48)
 STILLS = 5
 STILL_HEIGHT = 216
 
@@ -33,11 +35,10 @@ class Overlay:
         self.scale = plan.config.preview.height / height
         self.size = (2 * round(width * self.scale / 2), 2 * round(height * self.scale / 2))
         self.caption = clip.path
-        self._cover = plan.config.preview.cover_heads
         self._nodes = {
             role: store.open(plan.key(clip, node))
             for role, node in plan.shown.items()
-            if store.digest(plan.key(clip, node)) is not None
+            if role != "deidentified" and store.digest(plan.key(clip, node)) is not None
         }
         if "track" in self._nodes:
             self._track = {n: self._nodes["track"].load(n) for n in self._nodes["track"].arrays}
@@ -55,8 +56,6 @@ class Overlay:
         flows = self._nodes["flow"].frames("flow") if "flow" in self._nodes else None
         for t, image in enumerate(images):
             canvas = cv2.resize(image, self.size, interpolation=cv2.INTER_AREA)
-            if self._cover:
-                self._cover_heads(canvas, t)
             if labels is not None:
                 self._tint(canvas, next(labels))
             if masks is not None:
@@ -135,25 +134,6 @@ class Overlay:
         picture = cv2.resize(picture, (max(2, round(width * scale)), max(2, round(height * scale))))
         canvas[8 : 8 + picture.shape[0], -8 - picture.shape[1] : -8] = picture
 
-    def _cover_heads(self, canvas: np.ndarray, t: int) -> None:
-        """Paint over the subject's head where it is posed, and over the upper third of everybody else's box."""
-        import cv2
-
-        if "track" not in self._nodes:
-            return
-        box, others = self._track["box"][t], list(self._others(t))
-        if "keypoints" in self._nodes and self._points["valid"][t]:
-            x, y = np.nanmean(self._points["xy_23"][t, :5], axis=0) * self.scale
-            radius = 0.1 * (box[3] - box[1]) * self.scale
-            cv2.circle(canvas, (round(float(x)), round(float(y))), round(float(radius)), HEAD, -1, cv2.LINE_AA)
-        elif np.isfinite(box[0]):
-            others.append(box)
-        for x0, y0, x1, y1 in (b * self.scale for b in others):
-            top, bottom = y0 - 0.03 * (y1 - y0), y0 + 0.35 * (y1 - y0)
-            cv2.rectangle(
-                canvas, (round(float(x0)), round(float(top))), (round(float(x1)), round(float(bottom))), HEAD, -1
-            )
-
 
 def flow_colours(flow: np.ndarray, full: float = 4.0) -> np.ndarray:
     """(h, w, 2) float32 px as (h, w, 3) uint8 RGB: hue is the direction (red right, y down), value the length up to
@@ -166,26 +146,28 @@ def flow_colours(flow: np.ndarray, full: float = 4.0) -> np.ndarray:
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
-def render(plan: Plan, path: str) -> None:
-    """Write `preview/{subject}/{clip}.mp4` (H.264, the clip's own time) and `.jpg` (a strip of stills).
+def render(plan: Plan, path: str, raw: bool = False) -> None:
+    """Write `preview/{subject}/{clip}.mp4` (H.264, the clip's own time) and `.jpg` (a strip of stills); with `raw`,
+    over the raw pictures, to `preview_raw/`.
 
     Raises:
-        GaitloomError: the clip is not planned, has no video node, or its video is gone.
+        GaitloomError: the clip is not planned, has no video node, or not the deidentified node that is planned; with
+            `raw`, its video is gone.
     """
     import cv2
 
-    from gaitloom.video import clip_frames, encode
+    from gaitloom.video import encode
 
     store, clip = Store(plan.config.results), plan.clip(path)
     overlay = Overlay(plan, store, clip)
-    target = plan.config.results / "preview" / f"{path}.mp4"
+    target = plan.config.results / ("preview_raw" if raw else "preview") / f"{path}.mp4"
     target.parent.mkdir(parents=True, exist_ok=True)
     wanted = set(overlay.telling_frames(STILLS))
     stills: list[np.ndarray] = []
 
     def pictures() -> Iterator[np.ndarray]:
-        raw = (frame.rgb() for frame in clip_frames(Path(clip.video), overlay.pts.tolist(), clip.start or 0))
-        for t, picture in enumerate(overlay.draw(raw)):
+        below = raw_pictures(clip, overlay.pts) if raw else _covered(plan, store, clip, len(overlay.pts))
+        for t, picture in enumerate(overlay.draw(below)):
             if t in wanted:
                 width = round(STILL_HEIGHT * picture.shape[1] / picture.shape[0])
                 stills.append(cv2.resize(picture, (width, STILL_HEIGHT), interpolation=cv2.INTER_AREA))
@@ -198,12 +180,37 @@ def render(plan: Plan, path: str) -> None:
     _write(target.with_suffix(".jpg"), np.hstack(stills))
 
 
+def raw_pictures(clip: Clip, pts: np.ndarray) -> Iterator[np.ndarray]:
+    """The video's own frames (H, W, 3) uint8 RGB: for local eyes only."""
+    from gaitloom.video import clip_frames
+
+    return (frame.rgb() for frame in clip_frames(Path(clip.video), pts.tolist(), clip.start or 0))
+
+
+def _covered(plan: Plan, store: Store, clip: Clip, length: int) -> Iterator[np.ndarray]:
+    """The de-identified frames, or a plain ground where the configuration makes none."""
+    name = plan.shown.get("deidentified")
+    if name is None:
+        size = store.open(plan.key(clip, "video")).attributes
+        ground = np.full((size["height"], size["width"], 3), GROUND, np.uint8)
+        return (ground for _ in range(length))
+    key = plan.key(clip, name)
+    if store.digest(key) not in (None, plan.planned(key)):
+        raise GaitloomError(f"{key} is not the planned one; run snakemake to make it again.")
+    video = LazyVideo.of(store.open(key), str(key))
+    return (video.frame(t) for t in range(length))
+
+
 def contact_sheet(plan: Plan, target: Path, rows: int = 40) -> None:
     """One picture of the run: a strip a clip; with more than `rows` clips, one small still each. Nothing where no clip
-    has a preview yet."""
+    has a preview yet. Strips over another making of the deidentified node are left out: it may show what this one
+    covers."""
     import cv2
 
-    strips = [plan.config.results / "preview" / f"{path}.jpg" for path in plan.accepted]
+    store, below = Store(plan.config.results), plan.shown.get("deidentified")
+    keys = {path: plan.key(clip, below) for path, clip in plan.accepted.items()} if below else {}
+    shown = [p for p in plan.accepted if p not in keys or store.digest(keys[p]) == plan.planned(keys[p])]
+    strips = [plan.config.results / "preview" / f"{path}.jpg" for path in shown]
     pictures = [p for p in (cv2.imread(str(s)) for s in strips if s.is_file()) if p is not None]
     if not pictures:
         target.unlink(missing_ok=True)

@@ -1,15 +1,18 @@
-"""The ledger: what became of every clip and node, and why; with the QC table and the contact sheet beside it."""
+"""The ledger: what became of every clip and node, and why. Beside it the QC table, the contact sheet, the audits'
+figures and the review page."""
 
 import csv
 import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gaitloom.clips import OK, Clip, write_if_changed
+from gaitloom.gate import releasable
 from gaitloom.plan import Plan
 from gaitloom.provenance import differences
 from gaitloom.store import Store
@@ -53,6 +56,7 @@ def ledger(plan: Plan) -> list[Row]:
 
 def _nodes(plan: Plan, store: Store, clip: Clip) -> Iterator[Row]:
     state: dict[str, str] = {}
+    audit = plan.audited[0] if plan.audited else None
     recipes = plan.recipes(clip)
     for node, planned in plan.digests_of(clip.path).items():
         key = plan.key(clip, node)
@@ -60,7 +64,8 @@ def _nodes(plan: Plan, store: Store, clip: Clip) -> Iterator[Row]:
         waits = [n for n in plan.reads[node].values() if state[n] != "done"]
         reason = ""
         if stored and stored.get("recipe_digest") == planned:
-            state[node], reason = "done", stored.get("note", "")
+            against = releasable(plan, store, clip, "basic") if node == audit else []
+            state[node], reason = "done", "; ".join(against) or stored.get("note", "")
         elif stored:
             state[node] = "stale"
             reason = f"made with another {', '.join(differences(stored.get('recipe'), recipes[node]))}"
@@ -81,21 +86,24 @@ def _failure(path: Path, planned: str) -> str | None:
     return record["reason"] if record.get("recipe_digest") == planned else None
 
 
-def status(plan: Plan, tsv: bool, write: bool) -> None:
-    """Print the ledger as a table (or all of it as TSV); with `write`, put it, the QC table and the contact sheet
-    into the results folder."""
+def status(plan: Plan, as_tsv: bool, write: bool) -> None:
+    """Print the ledger as a table (or all of it as TSV); with `write`, put it, the QC table, the contact sheet, the
+    audits' figures and the review page into the results folder."""
     rows = ledger(plan)
     if write:
         results = plan.config.results
         write_if_changed(
-            results / "ledger.tsv", _tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows])
+            results / "ledger.tsv", tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows])
         )
         _write_qc(plan)
+        from gaitloom import audit_report, review
         from gaitloom.preview import contact_sheet
 
         contact_sheet(plan, results / "contact.png")
-    if tsv:
-        sys.stdout.write(_tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows]))
+        audit_report.write(plan)
+        review.write(plan)
+    if as_tsv:
+        sys.stdout.write(tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows]))
     else:
         _show(plan, rows)
 
@@ -105,10 +113,11 @@ def _write_qc(plan: Plan) -> None:
 
     store = Store(plan.config.results)
     rows = [[path, *((store.index(path) or {}).get("qc", {}).get(c, "") for c in COLUMNS)] for path in plan.accepted]
-    write_if_changed(plan.config.results / "qc.tsv", _tsv(["clip", *COLUMNS], rows))
+    write_if_changed(plan.config.results / "qc.tsv", tsv(["clip", *COLUMNS], rows))
 
 
-def _tsv(header: list[str], rows: list[list]) -> str:
+def tsv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table as tab-separated text."""
     text = io.StringIO()
     table = csv.writer(text, delimiter="\t", lineterminator="\n")
     table.writerows([header, *rows])

@@ -1,4 +1,4 @@
-# report: overlay videos for local eyes, and what became of every clip. Nothing here is ever released.
+# report: overlay videos over the de-identified pictures, what became of every clip, and what somebody has to look at.
 
 
 rule preview:

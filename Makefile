@@ -71,6 +71,7 @@ demo: $(VENV)/.core data/demo.mp4  ## run the whole workflow on a real clip
 	@for video in results/preview/*/*.mp4; do echo "preview video  $$video"; done
 	@echo "contact sheet  results/contact.png"
 	@echo "ledger         results/ledger.tsv"
+	@echo "gait table     results/gait.tsv"
 	@echo "QC table       results/qc.tsv"
 	@[ ! -f results/audit.tsv ] || echo "audits         results/audit.tsv"
 	@[ ! -f results/review/index.html ] || echo "review page    results/review/index.html"

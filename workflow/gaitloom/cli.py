@@ -159,14 +159,19 @@ def reconcile(
 def status(
     config: ConfigFile = CONFIG,
     tsv: Annotated[bool, typer.Option("--tsv", help="Print the whole ledger as TSV.")] = False,
-    write: Annotated[
-        bool, typer.Option("--write", help="Also write ledger, QC table, contact sheet, audit and review page.")
-    ] = False,
 ) -> None:
     """Show the ledger: what every clip and node is, and why."""
-    from gaitloom import status as reporting
+    from gaitloom import status as showing
 
-    reporting.status(Plan.read(config), tsv, write)
+    showing.status(Plan.read(config), tsv)
+
+
+@app.command()
+def report(config: ConfigFile = CONFIG) -> None:
+    """Write ledger, tables, contact sheet, audits' figures and review page of what is there (snakemake does so)."""
+    from gaitloom import report as reporting
+
+    reporting.write(Plan.read(config))
 
 
 @app.command()

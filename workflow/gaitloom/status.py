@@ -1,5 +1,4 @@
-"""The ledger: what became of every clip and node, and why. Beside it the QC table, the contact sheet, the audits'
-figures and the review page."""
+"""The ledger: what became of every clip and node, and why."""
 
 import csv
 import io
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gaitloom.clips import OK, Clip, write_if_changed
+from gaitloom.clips import OK, Clip
 from gaitloom.gate import releasable
 from gaitloom.plan import Plan
 from gaitloom.provenance import differences
@@ -86,34 +85,13 @@ def _failure(path: Path, planned: str) -> str | None:
     return record["reason"] if record.get("recipe_digest") == planned else None
 
 
-def status(plan: Plan, as_tsv: bool, write: bool) -> None:
-    """Print the ledger as a table (or all of it as TSV); with `write`, put it, the QC table, the contact sheet, the
-    audits' figures and the review page into the results folder."""
+def status(plan: Plan, as_tsv: bool) -> None:
+    """Print the ledger as a table, or all of it as TSV."""
     rows = ledger(plan)
-    if write:
-        results = plan.config.results
-        write_if_changed(
-            results / "ledger.tsv", tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows])
-        )
-        _write_qc(plan)
-        from gaitloom import audit_report, review
-        from gaitloom.preview import contact_sheet
-
-        contact_sheet(plan, results / "contact.png")
-        audit_report.write(plan)
-        review.write(plan)
     if as_tsv:
         sys.stdout.write(tsv(["clip", "node", "state", "reason"], [list(vars(r).values()) for r in rows]))
     else:
         _show(plan, rows)
-
-
-def _write_qc(plan: Plan) -> None:
-    from gaitloom.qc import COLUMNS
-
-    store = Store(plan.config.results)
-    rows = [[path, *((store.index(path) or {}).get("qc", {}).get(c, "") for c in COLUMNS)] for path in plan.accepted]
-    write_if_changed(plan.config.results / "qc.tsv", tsv(["clip", *COLUMNS], rows))
 
 
 def tsv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

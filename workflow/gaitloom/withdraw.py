@@ -22,8 +22,6 @@ from gaitloom.scan import scan
 from gaitloom.store import METADATA, Store
 from gaitloom.tombstones import Tombstones
 
-# Written anew without them, never just removed.
-TABLES = ("clips.tsv", "videos.tsv", "files.tsv", "ledger.tsv", "qc.tsv")
 # Whose text may name them; Snakemake's records have no ending. A file of the store that may is a group's metadata.
 TEXTS = (".err", ".html", ".json", ".log", ".out", ".sh", ".tsv", ".txt", "")
 # What may follow a clip's name where a file is its own; anything else of letters and digits is another clip's name.
@@ -135,7 +133,7 @@ def _remove(gone: Withdrawn) -> None:
     for folder in _corrected(gone):
         shutil.rmtree(folder, ignore_errors=True)
     for path in list(gone.traces()):
-        if path.parent != gone.config.results or path.name not in TABLES:
+        if path.parent != gone.config.results:  # what lies there is written anew
             path.unlink()
     (gone.config.results / ".reported").unlink(missing_ok=True)
 
@@ -150,12 +148,12 @@ def _corrected(gone: Withdrawn) -> Iterator[Path]:
 def _write_anew(config: Config) -> None:
     """Sheets, ledger, tables and the store's root, of who is left."""
     from gaitloom.index import index_root
-    from gaitloom.status import status
+    from gaitloom.report import write
 
     plan = Plan(config, scan(config))
     plan.hash_files()
     index_root(plan)
-    status(plan, False, True)
+    write(plan)
 
 
 def _prune(results: Path) -> None:

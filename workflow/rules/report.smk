@@ -25,7 +25,7 @@ rule preview:
         f"{GAITLOOM} preview {{wildcards.subject}}/{{wildcards.clip}} {CONFIG} 2> {{log:q}}"
 
 
-REPORT = f"{GAITLOOM} index {CONFIG} && {GAITLOOM} status --write {CONFIG}"
+REPORT = f"{GAITLOOM} index {CONFIG} && {GAITLOOM} report {CONFIG}"
 
 
 rule report:

@@ -6,8 +6,10 @@ Model: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking", 2
 """
 
 import os
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -65,9 +67,24 @@ def _quiet():
         os.close(sink)
 
 
+def load() -> None:
+    """Import mediapipe, and not matplotlib, which it wants for drawings that none here makes: half of its start-up."""
+    if "mediapipe" in sys.modules or "matplotlib" in sys.modules:
+        return
+    blanks = {name: ModuleType(name) for name in ("matplotlib", "matplotlib.pyplot")}
+    blanks["matplotlib"].pyplot = blanks["matplotlib.pyplot"]  # pyright: ignore[reportAttributeAccessIssue]
+    sys.modules.update(blanks)
+    try:
+        import mediapipe  # noqa: F401
+    finally:
+        for name in blanks:
+            del sys.modules[name]
+
+
 def _graph(text: str, outputs: list[str], side: dict[str, Any] | None = None) -> Any:
     os.environ.setdefault("GLOG_minloglevel", "2")
     with _quiet():
+        load()
         from google.protobuf import text_format
         from mediapipe.framework import calculator_pb2
         from mediapipe.python.solution_base import SolutionBase

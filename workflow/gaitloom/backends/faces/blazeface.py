@@ -52,6 +52,7 @@ class Backend:
     def __init__(self, options: Options):
         WEIGHTS.verify()
         with _blazepose._quiet():
+            _blazepose.load()
             import mediapipe.modules.face_detection.face_detection_pb2  # noqa: F401  (the graph's options)
 
             self._find = _blazepose._graph(_FIND % options.min_score, ["detections"])

@@ -16,6 +16,10 @@ ALL = {
     "keypoints": {"backend": "blazepose"},
     "silhouette": {"backend": "blazepose"},
     "flow_tvl1": {"backend": "tvl1_opencv", "options": {"longest_side": 96}},
+    "gait": {"backend": "events"},
+    "faces": {"backend": "centerface"},
+    "deidentified": {"backend": "mosaic"},
+    "audit": {"backend": "basic"},
 }
 FRAMES = 16
 
@@ -72,7 +76,8 @@ def test_qc_and_clip_table_agree_with_the_walk(finished: Project) -> None:
         assert (row["frames"], row["fps"], row["tracked"], row["gaps"]) == (str(FRAMES), "30.0", "1.0", "0")
 
 
-OPEN = """
+OPEN = f"""
+NODES = {["video", *ALL]}
 import sys
 sys.modules["gaitloom"] = None
 import pandas, xarray
@@ -81,15 +86,16 @@ table = pandas.DataFrame(**tree.attrs["clips"])
 assert list(table["path"]) == sys.argv[2:], table
 assert list(table["condition"]) == ["usual", "usual"]
 for path in table["path"]:
-    clip = xarray.open_datatree(f"{sys.argv[1]}/{path}", engine="zarr", consolidated=True)
-    assert set(clip.children) == {"video", "track", "keypoints", "silhouette", "flow_tvl1"}
+    clip = xarray.open_datatree(sys.argv[1] + "/" + path, engine="zarr", consolidated=True)
+    assert set(clip.children) == set(NODES)
     for node in clip.children.values():
         node.load()
         assert node.sizes["time"] == 16
+    assert clip["deidentified/mp4"].dtype == "uint8" and bytes(clip["deidentified/mp4"].values[4:8]) == b"ftyp"
     assert clip["silhouette/mask"].dtype == bool and clip["silhouette/mask"].any()
     flow = clip["flow_tvl1/flow"]
     assert flow.dtype.kind == "f" and abs(flow).max() > 0.5 and not flow.isnull().any()
-    same = xarray.open_zarr(f"{sys.argv[1]}/{path}/keypoints")
+    same = xarray.open_zarr(sys.argv[1] + "/" + path + "/keypoints")
     assert same["xy"].equals(clip["keypoints/xy"].to_dataset().xy)
 """
 

@@ -289,6 +289,7 @@ def test_retinaface_sees_the_two_faces_as_the_others_do() -> None:
 
 def test_retinaface_is_surest_of_the_right_colours() -> None:
     """It was trained on blue, green, red less their means: other orders and other means see less in small faces."""
+    pytest.importorskip("torch")
     import torch
 
     model = backend("retinaface", min_score=0.01)
@@ -304,6 +305,7 @@ def test_retinaface_is_surest_of_the_right_colours() -> None:
 
 
 def test_weights_that_retinaface_cannot_use(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     import torch
 
     module = find("faces", "retinaface")

@@ -622,7 +622,7 @@ def test_the_judges_of_a_release_see_more(audit: Audit) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("clip", ["walk3_OK.mp4"], indirect=True)
 def test_a_real_walker(clip: Path, tmp_path: Path) -> None:
-    """The whole chain with the real backends: both audits green, and all controls noticed, so that this says something.
+    """The whole chain with the real backends: no gate red, and those of the full audit notice all controls.
 
     Measured: 95 of 95 faces inside the regions; squinting, the judges of a release see 16 of 16 bare heads and none of
     the painted ones.
@@ -639,7 +639,7 @@ def test_a_real_walker(clip: Path, tmp_path: Path) -> None:
     for node in plan.nodes:
         derive(plan, plan.key(plan.clip(CLIP), node), plan.digests_of(CLIP)[node])
     basic, full = (store.open(plan.key(plan.clip(CLIP), f"audit_{tier}")) for tier in ("basic", "full"))
-    assert red(full) == set() and full.attributes["passed"] and basic.attributes["passed"]
+    assert red(full) == set() and full.attributes["passed"] and red(basic) == set()
     shown = full.attributes["controls"]
     assert set(shown["unprotected"].values()) == set(shown["hole"].values()) == {"red"}
     assert set(shown["empty"].values()) == {"green"}

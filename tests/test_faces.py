@@ -289,9 +289,7 @@ def test_retinaface_sees_the_two_faces_as_the_others_do() -> None:
 
 def test_retinaface_is_surest_of_the_right_colours() -> None:
     """It was trained on blue, green, red less their means: other orders and other means see less in small faces."""
-    pytest.importorskip("torch")
-    import torch
-
+    torch = pytest.importorskip("torch")
     model = backend("retinaface", min_score=0.01)
     images = [scene((320, 256), [(20 + 30 * i, 15 * i, 70 + 10 * i)], seed=i)[0] for i in range(6)]
 
@@ -305,9 +303,7 @@ def test_retinaface_is_surest_of_the_right_colours() -> None:
 
 
 def test_weights_that_retinaface_cannot_use(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    import torch
-
+    torch = pytest.importorskip("torch")
     module = find("faces", "retinaface")
     corrupt, other, list_ = (tmp_path / n for n in ("corrupt.pth", "other.pth", "list.pth"))
     whole = Path(random_weights(tmp_path)["weights"]).read_bytes()

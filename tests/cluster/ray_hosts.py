@@ -30,8 +30,9 @@ def missing() -> str:
     """Why hosts cannot be made here; empty where they can."""
     if os.geteuid() or not shutil.which("ip"):
         return "network namespaces need root and `ip`"
-    made = subprocess.run(["ip", "netns", "add", "rt-probe"], capture_output=True, check=False)
-    subprocess.run(["ip", "netns", "del", "rt-probe"], capture_output=True, check=False)
+    probe = f"rt-probe-{os.getpid()}"  # every worker of the tests asks
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, check=False)
+    subprocess.run(["ip", "netns", "del", probe], capture_output=True, check=False)
     return "" if made.returncode == 0 else "network namespaces cannot be made here"
 
 

@@ -21,6 +21,7 @@ from gaitloom.config import parse
 from gaitloom.deidentify import mosaic
 from gaitloom.deidentify.audit import agreement, controls, gate, rates, utility
 from gaitloom.deidentify.audit.agreement import Hits
+from gaitloom.deidentify.audit.application import application
 from gaitloom.deidentify.audit.heads import heads
 from gaitloom.deidentify.audit.ledger import Ledger
 from gaitloom.deidentify.heads import FACE, FRAME, WHY, Regions
@@ -476,6 +477,15 @@ def ledger(*rows: tuple[int, tuple[float, ...]], length: int = 30, size: tuple[i
     zeros = np.zeros(len(rows), int)
     regions = Regions(np.array(frame, int), box, zeros, zeros + FACE, np.ones(len(rows)))
     return Ledger(regions, [np.zeros((1, 1, 3), np.uint8)] * len(rows), length, size)
+
+
+@pytest.mark.parametrize(
+    ("wide", "apart", "result"), [(40, 5, "green"), (40, 7, "red"), (2, 7, "green"), (2, 17, "red")]
+)
+def test_a_sliver_at_the_border_is_all_edge(wide: int, apart: float, result: str) -> None:
+    """Where codecs halve the colours, a region of a pixel or two may be farther off; but not as far as bare pixels."""
+    declared = ledger((0, (640 - wide, 100, 640, 160)))
+    assert application(np.array([[apart, apart]]), declared, []).result == result
 
 
 @pytest.mark.parametrize(

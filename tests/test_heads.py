@@ -382,6 +382,20 @@ def test_a_head_leans_with_its_person() -> None:
     assert height(found.box) > 1.1 * 40
 
 
+def test_a_head_is_widest_from_behind() -> None:
+    """Where poses see neither ears nor nose, and hair is; the left ear is then on the picture's left."""
+    box = np.array([100, 100, 220, 400.0])
+    width = {}
+    for view, left_ear in (("front", 172), ("side", 160), ("behind", 148)):
+        points = np.full((23, 2), np.nan)
+        points[0], points[3], points[4] = (160, 135), (left_ear, 130), (320 - left_ear, 130)
+        points[5], points[6] = (160, 168), (160, 168)
+        found = heads.of_pose(points, np.ones(23), box, SIZE)
+        assert found is not None
+        width[view] = float(found.box[2] - found.box[0]) / height(found.box)
+    assert width["front"] < width["side"] < width["behind"]
+
+
 def test_points_that_contradict_the_box_are_no_head() -> None:
     """In the middle of the body, outside of it, larger than a head can be; nor are points without shoulders."""
     w = walk("sagittal")

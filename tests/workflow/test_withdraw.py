@@ -114,6 +114,8 @@ def test_a_withdrawal_that_broke_off_is_ended_by_the_same_command(done: Project)
     Tombstones(done.folder / "withdrawn.tsv").add("A", None, [])  # and then the machine went down
     assert done.gaitloom("scan").returncode == 0
     assert (done.store / "A").is_dir()
+    shutil.rmtree(done.store / "A")  # that far it had come: no node and no row is left, but logs and records are
+    assert naming(done, *OF_A)
     assert done.gaitloom("withdraw", "A", "--yes").returncode == 0
     assert naming(done, *OF_A) == []
     assert done.gaitloom("withdraw", "A", "--yes").returncode == 0, "again: nothing to do"

@@ -36,15 +36,23 @@ class Withdrawn:
         sheet = config.results / "clips.tsv"
         every = read_sheet(sheet) if sheet.is_file() else []
         self.clips = [c for c in every if self._is(c.subject, c.session)]
-        store = Store(config.results)
-        self.keys = [k for k in store.list() if self._is(k.subject, _session_of(k.name))]
-        self.paths = sorted({c.path for c in self.clips} | {k.clip for k in self.keys})
+        self.keys = [k for k in Store(config.results).list() if self._is(k.subject, _session_of(k.name))]
+        self.paths = sorted({c.path for c in self.clips} | {k.clip for k in self.keys} | set(self._left_behind()))
         kept = {w for c in every if c not in self.clips for w in (c.video, c.sha256)}
         self.words = sorted({w for c in self.clips for w in (c.video, c.sha256) if w} - kept)
 
     def _is(self, subject: str, session: str) -> bool:
         same = subject.casefold() == self.subject.casefold()
         return same and (self.session is None or session.casefold() == self.session.casefold())
+
+    def _left_behind(self) -> Iterator[str]:
+        """Clips of which a withdrawal that broke off left no node and no row, but files named after them."""
+        results = self.config.results
+        for root in (*(results / kind for kind in ("provenance", "failures", "preview")), *results.glob("logs/*")):
+            for file in root.glob("*/*"):
+                name = re.sub(rf"{ENDINGS}$", "", file.name)
+                if self._is(file.parent.name, _session_of(name)):
+                    yield f"{file.parent.name}/{name}"
 
     @cached_property
     def _clip(self) -> re.Pattern[str]:
@@ -113,6 +121,8 @@ def withdraw(config_file: Path, subject: str, session: str | None, really: bool)
         for path in list(gone.traces()):  # logs and reports that name them beside others
             path.unlink()
         _prune(config.results)
+        if left := next(gone.traces(), None):
+            raise GaitloomError(f"{left} still names them; remove it, and run the same command again.")
     say(f"{len(gone.paths)} clips are withdrawn: nothing of them is left in {config.results} or in {RECORDS.parent}")
     _say_what_is_left(gone)
 
@@ -131,7 +141,8 @@ def _remove(gone: Withdrawn) -> None:
         store.drop(key)
     shutil.rmtree(store.staging, ignore_errors=True)  # no run is alive
     for folder in _corrected(gone):
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
     for path in list(gone.traces()):
         if path.parent != gone.config.results:  # what lies there is written anew
             path.unlink()

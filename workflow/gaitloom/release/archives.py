@@ -1,0 +1,94 @@
+"""Zip archives that are the same bytes for the same files: names sorted, one date, one mode, no host.
+
+What is compressed already is stored as it is, text is deflated. (Zip can hold zstd too, but what most people have
+cannot read it.)
+"""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import IO
+
+DATE = (1980, 1, 1, 0, 0, 0)  # zip's earliest
+MODE = 0o644 << 16
+TEXT = (".csv", ".json", ".jsonl", ".md", ".tsv", ".txt", ".xml")
+PIECE = 1 << 20
+# A central directory's entry, two headers and names: what a member takes beside its bytes, at most.
+OVERHEAD = 300
+
+
+def pack(folder: Path, target: Path) -> dict[str, tuple[int, str]]:
+    """Store the files of a folder, uncompressed, in one zip at `target`; name → (bytes, SHA-256)."""
+    members: dict[str, tuple[int, str]] = {}
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            name = path.relative_to(folder).as_posix()
+            with path.open("rb") as file:
+                members[name] = _put(archive, name, file, path.stat().st_size, zipfile.ZIP_STORED)
+    return members
+
+
+class Merged:
+    """The members of several zips by name, to be copied into one archive or, where that would be too large, into
+    several."""
+
+    def __init__(self, parts: Iterable[Path]):
+        self._where: dict[str, Path] = {}
+        self._size: dict[str, int] = {}
+        for part in parts:
+            with zipfile.ZipFile(part) as archive:
+                for info in archive.infolist():
+                    if info.filename in self._where:
+                        raise ValueError(f"{info.filename} is both in {self._where[info.filename]} and {part}")
+                    self._where[info.filename], self._size[info.filename] = part, info.file_size
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def groups(self, limit: int) -> Iterator[list[str]]:
+        """The members' names in order, in as few archives as their sizes allow; one that is larger than the limit by
+        itself has an archive to itself."""
+        group: list[str] = []
+        size = 0
+        for name in sorted(self._where):
+            more = self._size[name] + OVERHEAD + 2 * len(name.encode())
+            if group and size + more > limit:
+                yield group
+                group, size = [], 0
+            group.append(name)
+            size += more
+        if group:
+            yield group
+
+    def write(self, names: Iterable[str], target: Path) -> int:
+        """Copy members into a zip at `target`, which appears whole or not at all; how many there are."""
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        done = 0
+        try:
+            with zipfile.ZipFile(draft, "w") as archive:
+                for part, of_part in groupby(names, self._where.__getitem__):
+                    with zipfile.ZipFile(part) as source:
+                        for name in of_part:
+                            how = zipfile.ZIP_DEFLATED if name.endswith(TEXT) else zipfile.ZIP_STORED
+                            with source.open(name) as file:
+                                _put(archive, name, file, self._size[name], how)
+                            done += 1
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        return done
+
+
+def _put(archive: zipfile.ZipFile, name: str, file: IO[bytes], size: int, how: int) -> tuple[int, str]:
+    """Write one member; its bytes and their SHA-256."""
+    info = zipfile.ZipInfo(name, DATE)
+    info.compress_type, info.external_attr, info.create_system, info.file_size = how, MODE, 3, size
+    digest = hashlib.sha256()
+    with archive.open(info, "w", force_zip64=size >= 0xFFFF0000) as out:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+            out.write(piece)
+    return size, digest.hexdigest()

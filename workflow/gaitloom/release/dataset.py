@@ -107,9 +107,9 @@ class Dataset:
     left_out: dict[str, str]
 
     @classmethod
-    def of(cls, plan: Plan, tier: TierName) -> "Dataset":
-        """What a tier holds by plan, consent and the tier's own list. What the audits say is asked when a part is made:
-        they need not exist yet.
+    def of(cls, plan: Plan, tier: TierName, only: str | None = None) -> "Dataset":
+        """What a tier holds by plan, consent and the tier's own list, of all clips or of one `{subject}/{clip}` `only`.
+        What the audits say is asked when a part is made: they need not exist yet.
 
         Raises:
             GaitloomError: there is no such release or tier, a subject is in no row, or two would have one name.
@@ -121,7 +121,7 @@ class Dataset:
         allowed, chosen = settings.modalities(tier), settings.tiers[tier]
         entries: dict[str, Entry] = {}
         left_out: dict[str, str] = {}
-        for path, clip in plan.accepted.items():
+        for path, clip in plan.accepted.items() if only is None else [(only, plan.clip(only))]:
             agreed = consents.get(clip.subject)
             if agreed is None:
                 left_out[path] = f"subject {clip.subject} is not in {settings.participants}"

@@ -78,7 +78,7 @@ def make(plan: Plan, path: str, tier: TierName) -> None:
     Raises:
         GaitloomError: the tier does not hold the clip, a node is missing or stale, or its pictures may not be released.
     """
-    dataset = Dataset.of(plan, tier)
+    dataset = Dataset.of(plan, tier, path)
     entry = dataset.entry(path)
     withheld = tuple(dataset.unaudited(entry))
     made = planned(dataset, entry)

@@ -7,6 +7,7 @@ cannot read it.)
 import hashlib
 import os
 import zipfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -27,7 +28,10 @@ def pack(folder: Path, target: Path) -> dict[str, tuple[int, str]]:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             name = path.relative_to(folder).as_posix()
             with path.open("rb") as file:
-                members[name] = _put(archive, name, file, path.stat().st_size, zipfile.ZIP_STORED)
+                digest = hashlib.sha256()
+                for piece in _put(archive, name, file, path.stat().st_size, zipfile.ZIP_STORED):
+                    digest.update(piece)
+                members[name] = path.stat().st_size, digest.hexdigest()
     return members
 
 
@@ -74,7 +78,7 @@ class Merged:
                         for name in of_part:
                             how = zipfile.ZIP_DEFLATED if name.endswith(TEXT) else zipfile.ZIP_STORED
                             with source.open(name) as file:
-                                _put(archive, name, file, self._size[name], how)
+                                deque(_put(archive, name, file, self._size[name], how), maxlen=0)
                             done += 1
             draft.replace(target)
         finally:
@@ -82,13 +86,11 @@ class Merged:
         return done
 
 
-def _put(archive: zipfile.ZipFile, name: str, file: IO[bytes], size: int, how: int) -> tuple[int, str]:
-    """Write one member; its bytes and their SHA-256."""
+def _put(archive: zipfile.ZipFile, name: str, file: IO[bytes], size: int, how: int) -> Iterator[bytes]:
+    """Write one member; its bytes pass through."""
     info = zipfile.ZipInfo(name, DATE)
     info.compress_type, info.external_attr, info.create_system, info.file_size = how, MODE, 3, size
-    digest = hashlib.sha256()
     with archive.open(info, "w", force_zip64=size >= 0xFFFF0000) as out:
         while piece := file.read(PIECE):
-            digest.update(piece)
             out.write(piece)
-    return size, digest.hexdigest()
+            yield piece

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gaitloom import gate
-from gaitloom.clips import Clip
+from gaitloom.clips import Clip, NodeKey
 from gaitloom.config import modality_of
 from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
@@ -45,6 +46,8 @@ class Source:
 
     def __init__(self, dataset: "Dataset", entry: Entry):
         self.entry = entry
+        self.names = dataset.names
+        self.tier = dataset.settings.tiers[dataset.tier]
         self._plan, self._store = dataset.plan, dataset.store
 
     @cached_property
@@ -78,12 +81,19 @@ class Source:
         Raises:
             GaitloomError: the tier does not hold it, or it is not in the store as planned.
         """
+        return self._store.open(self._key(node))
+
+    def folder(self, node: str) -> Path:
+        """Where one of the entry's nodes lies in the store, for those that copy its files; raises as `open` does."""
+        return self._store.path(self._key(node))
+
+    def _key(self, node: str) -> NodeKey:
         if node not in self.entry.nodes:
             raise GaitloomError(f"{node} of {self.entry.path} is not held by this tier; this should not happen.")
         key = self._plan.key(self.entry.clip, node)
         if self._store.digest(key) != self.entry.nodes[node]:
             raise GaitloomError(f"{key} is missing or stale; run snakemake, then release again.")
-        return self._store.open(key)
+        return key
 
     def preferred(self, modality: str) -> str | None:
         """The node that stands for a modality where a layout has room for one: the manual one, else that of the plain
@@ -94,6 +104,10 @@ class Source:
     def backend(self, node: str) -> str:
         """The backend that made a node."""
         return self._plan.config.nodes[node].backend
+
+    def reads(self, node: str) -> dict[str, str]:
+        """Modality → the node that a node was made from."""
+        return self._plan.reads[node]
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,9 @@ class Tier(Strict):
 
     modalities: tuple[str, ...] | None = Field(None, description="Modalities it may hold; the tier's own by default.")
     exporters: tuple[str, ...] = Field(("zarr",), description="Layouts in which it is given.")
+    opengait_width: Literal[64, 44] = Field(
+        64, description="Columns of OpenGait's silhouettes; SkeletonGait++ takes 44."
+    )
     columns: dict[str, Precision] | None = Field(
         None,
         description="Columns of participants it may hold, and how precisely: `exact`, the width of bands, or where "
@@ -74,6 +77,11 @@ class Tier(Strict):
     terms: Path | None = Field(None, description="Your data-use text, where the one that we ship does not do.")
     assessment: str | None = Field(
         None, description="Names the assessment by which patients or minors may be in an open release."
+    )
+    health_gait_trials: bool = Field(
+        False,
+        description="Health&Gait's folders also name session, trial and camera, for several walks a condition and "
+        "direction.",
     )
 
     @field_validator("exporters")

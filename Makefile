@@ -123,6 +123,6 @@ UV := $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_
 lock: $(VENV)/.core  ## resolve the locks again
 	$(PIP) install uv
 	$(UV) --override envs/overrides.txt envs/core.in -o envs/core.txt
-	$(UV) --override envs/overrides.txt envs/dev.in -o envs/dev.txt
+	$(UV) --override envs/dev-overrides.txt envs/dev.in -o envs/dev.txt
 	$(UV) --no-deps envs/torch.in -o envs/torch.txt
 	$(UV) --no-deps envs/densepose.in -o envs/densepose.txt

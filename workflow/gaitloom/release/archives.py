@@ -67,10 +67,9 @@ class Merged:
         if group:
             yield group
 
-    def write(self, names: Iterable[str], target: Path) -> int:
-        """Copy members into a zip at `target`, which appears whole or not at all; how many there are."""
+    def write(self, names: Iterable[str], target: Path) -> None:
+        """Copy members into a zip at `target`, which appears whole or not at all."""
         draft = target.with_name(f".{target.name}.{os.getpid()}")
-        done = 0
         try:
             with zipfile.ZipFile(draft, "w") as archive:
                 for part, of_part in groupby(names, self._where.__getitem__):
@@ -79,11 +78,9 @@ class Merged:
                             how = zipfile.ZIP_DEFLATED if name.endswith(TEXT) else zipfile.ZIP_STORED
                             with source.open(name) as file:
                                 deque(_put(archive, name, file, self._size[name], how), maxlen=0)
-                            done += 1
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)
-        return done
 
 
 def _put(archive: zipfile.ZipFile, name: str, file: IO[bytes], size: int, how: int) -> Iterator[bytes]:

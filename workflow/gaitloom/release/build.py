@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from gaitloom import __version__
@@ -114,12 +114,13 @@ def _archives(contents: Contents) -> list[Archive]:
         for number, names in enumerate(groups, 1):
             file = f"{name}{f'-{number:02}' if len(groups) > 1 else ''}.zip"
             if file not in state["archives"]:
-                count = merged.write(names, contents.data / file)
                 path = contents.data / file
-                state["archives"][file] = [count, path.stat().st_size, file_sha256(path)]
+                merged.write(names, path)
+                state["archives"][file] = [path.stat().st_size, file_sha256(path)]
                 _save(contents.folder, state)
-            count, size, sha256 = state["archives"][file]
-            made.append(Archive(file, exporter, name.removeprefix(f"{exporter}_"), count, size, sha256))
+            suffixes = tuple(sorted({PurePath(name).suffix for name in names}))
+            what, (size, sha256) = name.removeprefix(f"{exporter}_"), state["archives"][file]
+            made.append(Archive(file, exporter, what, len(names), suffixes, size, sha256))
     shutil.rmtree(building)
     return made
 
@@ -139,7 +140,7 @@ def _resume(folder: Path, made: str) -> Path:
     for path in sorted(folder.rglob("*"), reverse=True):  # all but finished archives is quickly made again
         if path.is_file() and path.name != STATE and path.name not in state["archives"]:
             path.unlink()
-    for name, (_, size, sha256) in list(state["archives"].items()):
+    for name, (size, sha256) in list(state["archives"].items()):
         path = folder / "data" / name
         if not path.is_file() or path.stat().st_size != size or file_sha256(path) != sha256:
             del state["archives"][name]

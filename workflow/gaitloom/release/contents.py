@@ -17,13 +17,14 @@ COLUMNS = ("subject", "clip", "nodes", "frames", "fps", "width", "height", "cont
 
 @dataclass(frozen=True)
 class Archive:
-    """One archive: `name` of its file in data/, which `exporter`'s, `what` it holds of that layout, its `files`,
-    `bytes` and `sha256`."""
+    """One archive: `name` of its file in data/, which `exporter`'s, `what` it holds of that layout, how many `files`,
+    with which `suffixes`, its `bytes` and `sha256`."""
 
     name: str
     exporter: str
     what: str
     files: int
+    suffixes: tuple[str, ...]
     bytes: int
     sha256: str
 

@@ -83,6 +83,10 @@ class Source:
         """
         return self._store.open(self._key(node))
 
+    def attributes(self, node: str) -> dict[str, Any]:
+        """The attributes of one of the entry's nodes, whose arrays are left alone; raises as `open` does."""
+        return self._store.attributes(self._key(node)) or {}
+
     def folder(self, node: str) -> Path:
         """Where one of the entry's nodes lies in the store, for those that copy its files; raises as `open` does."""
         return self._store.path(self._key(node))

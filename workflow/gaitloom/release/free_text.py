@@ -13,6 +13,7 @@ from gaitloom.release.dataset import Dataset
 
 LEAST = 3  # letters and digits of a name that is looked for; shorter ones, and short numbers, are everywhere
 PART = 4  # letters of a part of one: 'Berta' of 'BertaMuster'
+ANYBODY = {"adult", "child", "control", "demo", "healthy", "participant", "patient", "person", "subject", "test"}
 _DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:19|20)\d\d"
 DATES = (
     rf"{_YEAR}[-/]{_MONTH}(?:[-/]{_DAY})?",
@@ -25,11 +26,11 @@ DATES = (
 
 def names(dataset: Dataset, subjects: Iterable[str], *others: str) -> list[str]:
     """What may stand in no text: the subjects of the table and of all clips, what the laboratory called sessions and
-    trials, and `others`, such as raters. Parts of subjects' names, too, unless several have them ("Patient")."""
+    trials, and `others`, such as raters. Parts of subjects' names, too, but not those that several or anybody have."""
     clips = dataset.plan.clips
     people = sorted({*subjects, *(c.subject for c in clips if c.subject)})
     pieces = Counter(p for s in people for p in {w.casefold() for w in re.findall(r"[^\W\d_][^\W\d_A-Z]+|[A-Z]+", s)})
-    parts = {p for p, count in pieces.items() if count == 1 and len(p) >= PART}
+    parts = {p for p, count in pieces.items() if count == 1 and len(p) >= PART and p not in ANYBODY}
     takes = {v for c in clips for v in (c.session, c.trial, c.segment) if len(v) > LEAST}
     whole = {n for n in (*people, *others) if len(re.sub(r"[\W_]", "", n)) >= LEAST and not re.fullmatch(r"\d{1,3}", n)}
     return sorted({w.casefold() for w in (*whole, *parts, *takes)}, key=lambda w: (-len(w), w))

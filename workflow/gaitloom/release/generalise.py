@@ -61,9 +61,9 @@ def generalise(
     """Tell the table's `columns` with their precision; then, until each class of people alike has at least k, wider.
 
     Classes are by all columns but the `sensitive` ones, and by those of `beside`, which are told as they are. Bands are
-    doubled, one column at a time, from the last column to the first and round again; when there is but one band of each,
-    columns are left out, from the last to the first. In the end each column, from the first to the last, is told again
-    as finely as it can be with the others as they are. Deterministic; k need not be reached (`sizes`).
+    doubled, one column at a time, from the last column to the first and round again; when there is but one band of
+    each, columns are left out, from the last to the first. In the end each column, from the first to the last, is told
+    again as finely as it can be with the others as they are. Deterministic; k need not be reached (`sizes`).
     """
     ladders = {c: list(_ladder(table[c], columns[c])) for c in columns}
     hidden = [c for c in columns if c not in sensitive]
@@ -130,11 +130,11 @@ def _numbers(values: pd.Series, precision: Precision) -> Rung:
         return Rung("as it is", exact, {f"{oldest:g}+": f"{oldest:g} or more"} if (values >= oldest).any() else {})
     edges = tuple(p for p in precision if p <= oldest) if isinstance(precision, tuple) else (float(precision),)
     if isinstance(precision, tuple):
-        band, how = _between(edges), "bands that begin at " + ", ".join(f"{e:g}" for e in edges)
+        band, how = _between(edges), "in bands that begin at " + ", ".join(f"{e:g}" for e in edges)
     else:
-        band, how = _wide(*edges), f"bands of {edges[0]:g}"
+        band, how = _wide(*edges), f"in bands of {edges[0]:g}"
     step = 10.0 ** -max(_decimals(e) for e in edges)
-    levels: dict[str, str] = {}
+    levels: dict[str, tuple[float, str]] = {}
 
     def name(value: float) -> str:
         if pd.isna(value):
@@ -146,11 +146,11 @@ def _numbers(values: pd.Series, precision: Precision) -> Rung:
             text, meaning = f"{told(low)}+", f"{told(low)} or more"
         else:
             text, meaning = f"{told(low)}-{told(high - step)}", f"from {told(low)}, below {told(high)}"
-        levels[text] = meaning
+        levels[text] = low, meaning
         return text
 
     banded = values.map(name)
-    return Rung(how, banded, dict(sorted(levels.items(), key=lambda item: banded.tolist().index(item[0]))))
+    return Rung(how, banded, {text: meaning for text, (_, meaning) in sorted(levels.items(), key=lambda item: item[1])})
 
 
 def _wide(width: float) -> Callable[[float], tuple[float, float]]:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
 from gaitloom.errors import GaitloomError
 from gaitloom.progress import warn
 from gaitloom.release import consent, free_text, generalise, tables
 from gaitloom.release.consent import MISSING
 from gaitloom.release.dataset import Dataset
-from gaitloom.release.generalise import Generalised
+from gaitloom.release.generalise import EXACT, Generalised
 from gaitloom.release.settings import Precision, Release
 
 NAME = "participants"
@@ -65,15 +64,11 @@ def read(settings: Release) -> pd.DataFrame:
     columns = {c: tables.number(*limits) for c, limits in NUMBERS.items()}
     columns |= {"sex": tables.one_of("F", "M", "O")}
     tables.check(table, columns, [], path)
-    table = table.assign(**{c: tables.numeric(table[c]) for c in NUMBERS if c in table})
     tables.check(table, {}, [r for needed, r in _rules() if needed <= set(table)], path)
+    table = table.assign(**{c: tables.numeric(table[c]) for c in NUMBERS if c in table})
     if "patient" in table:
-        table["patient"] = (
-            table["patient"]
-            .str.casefold()
-            .map(dict.fromkeys(consent.YES, "yes"))
-            .fillna(table["patient"].str.casefold().map(dict.fromkeys(consent.NO, "no")))
-        )
+        words = {**dict.fromkeys(consent.YES, "yes"), **dict.fromkeys(consent.NO, "no")}
+        table["patient"] = table["patient"].str.casefold().map(words)
     if {"height_cm", "weight_kg"} <= set(table):
         given = table["bmi"] if "bmi" in table else pd.Series(float("nan"), index=table.index)
         table["bmi"] = given.fillna(_bmi(table).round(1))
@@ -81,20 +76,20 @@ def read(settings: Release) -> pd.DataFrame:
 
 
 def _bmi(table: pd.DataFrame) -> pd.Series:
-    return table["weight_kg"] / (table["height_cm"] / 100) ** 2
+    return tables.numeric(table["weight_kg"]) / (tables.numeric(table["height_cm"]) / 100) ** 2
 
 
 def _rules() -> list[tuple[set[str], Any]]:
     """Rules between columns, with the columns that they need; what is not known is not wrong."""
 
     def agree(table: pd.DataFrame) -> pd.Series:
-        return ~((table["bmi"] / _bmi(table) - 1).abs() > ROUNDED)
+        return ~((tables.numeric(table["bmi"]) / _bmi(table) - 1).abs() > ROUNDED)
 
     def believable(table: pd.DataFrame) -> pd.Series:
         return _bmi(table).between(*NUMBERS["bmi"][:2]) | _bmi(table).isna()
 
     def shorter(table: pd.DataFrame) -> pd.Series:
-        return ~(table["leg_length_cm"] >= 0.7 * table["height_cm"])
+        return ~(tables.numeric(table["leg_length_cm"]) >= 0.7 * tables.numeric(table["height_cm"]))
 
     body = {"height_cm", "weight_kg"}
     return [
@@ -139,7 +134,8 @@ def held(dataset: Dataset) -> pd.DataFrame:
     tier's columns, not yet in its precision. `family` is a code.
 
     Raises:
-        GaitloomError: as `read`; or a text names a subject, or two subjects differ in case alone.
+        GaitloomError: as `read`; or a text names a subject, a column to be told in bands is not of numbers, or two
+            subjects differ in case alone.
     """
     everybody = read(dataset.settings)
     given = columns(dataset, everybody)
@@ -147,15 +143,18 @@ def held(dataset: Dataset) -> pd.DataFrame:
     for entry in dataset.entries:
         if real.setdefault(entry.subject, entry.clip.subject) != entry.clip.subject:
             raise GaitloomError(
-                f"The subjects {entry.clip.subject} and {real[entry.subject]} would have one pseudonym; name them alike "
-                "if they are one person, else rename one."
+                f"The subjects {entry.clip.subject} and {real[entry.subject]} would have one pseudonym; name them "
+                "alike if they are one person, else rename one."
             )
     pseudonyms = sorted(real)
     table = everybody.loc[[real[p] for p in pseudonyms], list(given)]
-    texts = [c for c in table if not is_numeric_dtype(table[c]) and c not in (*ABOUT.keys() - {"diagnosis"},)]
+    texts = [c for c in given if c == "diagnosis" or c not in ABOUT]
     lines = _lines(dataset.settings)
     numbered = table.set_axis(pd.Index([lines[s] for s in table.index]), axis=0)
     free_text.check(numbered, texts, free_text.names(dataset, everybody.index), dataset.settings.participants)
+    banded = [c for c, precision in given.items() if c not in NUMBERS and precision != EXACT]
+    tables.check(numbered, dict.fromkeys(banded, tables.number(-1e9, 1e9)), [], dataset.settings.participants)
+    table = table.assign(**{c: tables.numeric(table[c]) for c in banded})
     if "family" in table:
         table["family"] = table["family"].map(
             lambda f: f"F{dataset.names.digest(f'family/{f}')[:8]}", na_action="ignore"
@@ -176,8 +175,8 @@ def beside(dataset: Dataset) -> pd.DataFrame:
             if column not in PROTOCOL:
                 found[entry.subject].setdefault(f"clips.{column}", set()).add(value)
     values = {s: {c: ", ".join(sorted(v)) for c, v in row.items()} for s, row in found.items()}
-    table = pd.DataFrame.from_dict(values, orient="index", dtype="str").fillna(MISSING)
-    return table.sort_index().rename_axis(INDEX).sort_index(axis=1)
+    table = pd.DataFrame.from_dict(values, orient="index", dtype="str").reindex(sorted(found)).fillna(MISSING)
+    return table.rename_axis(INDEX).sort_index(axis=1)
 
 
 def generalised(dataset: Dataset) -> Generalised:
@@ -232,9 +231,7 @@ def write(dataset: Dataset, folder: Path) -> None:
     """
     for sentence in unmatched(dataset):
         warn(sentence)
-    released(dataset)
-    found = generalised(dataset)
-    tables.write(found.table, folder / f"{NAME}.tsv", sidecar(found))
+    tables.write(released(dataset), folder / f"{NAME}.tsv", sidecar(generalised(dataset)))
 
 
 def sidecar(found: Generalised) -> dict[str, dict[str, Any]]:

@@ -62,14 +62,14 @@ def given(column: str) -> pa.Check:
     return rule(column, lambda table: table[column].notna(), "is empty; give a value")
 
 
-def once(*columns: str) -> pa.Check:
+def once(column: str, *others: str) -> pa.Check:
     """No two rows have the same values in these columns, whatever their case."""
 
     def holds(table: pd.DataFrame) -> pd.Series:
-        return ~table[list(columns)].apply(lambda c: c.str.casefold()).duplicated()
+        return ~table[[column, *others]].apply(lambda c: c.str.casefold()).duplicated()
 
-    what = f" with the same {', '.join(columns[1:])}" if len(columns) > 1 else ""
-    return rule(columns[0], holds, f"is there twice{what}; remove one row")
+    what = f" with the same {', '.join(others)}" if others else ""
+    return rule(column, holds, f"is there twice{what}; remove one row")
 
 
 def check(table: pd.DataFrame, columns: dict[str, pa.Column], rules: Iterable[pa.Check], path: Path) -> None:
@@ -92,7 +92,7 @@ def _faults(table: pd.DataFrame, cases: pd.DataFrame) -> list[tuple[int, str, st
     for column, fault, row in cases[["column", "check", "index"]].itertuples(index=False):
         of, _, rest = str(fault).rpartition("\0")
         if of in ("", column):
-            value = table.at[row, column]
+            value: Any = table.at[row, column]
             found.add((int(row), str(column), f"'{'' if pd.isna(value) else value}' {rest}"))
     order = list(table.columns)
     return sorted(found, key=lambda f: (f[0], order.index(f[1]), f[2]))
@@ -102,6 +102,11 @@ def faults(path: Path, found: list[tuple[int, str, str]]) -> str:
     """One sentence of what is wrong with a table: row, column, and the fault of the first few."""
     shown = "; ".join(f"row {row}, column {column}: {what}" for row, column, what in found[:SHOWN])
     return f"{path} {shown}{f'; and {len(found) - SHOWN} more' if len(found) > SHOWN else ''}."
+
+
+def names(table: pd.DataFrame) -> list[str]:
+    """The table's columns."""
+    return [str(c) for c in table.columns]
 
 
 def numeric(values: pd.Series) -> pd.Series:

@@ -1,6 +1,8 @@
 """What several layouts need of a node: how it was made, in words that may be released, and its points as a person."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -8,16 +10,15 @@ import numpy as np
 from gaitloom import backends, export, modalities
 from gaitloom.config import modality_of
 from gaitloom.exchange import Person
-from gaitloom.plan import Plan
 from gaitloom.release.dataset import Source
 from gaitloom.strict import Strict
 
 
-def method(plan: Plan, node: str) -> str:
+def method(source: Source, node: str) -> str:
     """The backend whose method a node carries: of one corrected by hand, that of what was corrected."""
-    while (backend := plan.config.nodes[node].backend) == "manual":
-        node = plan.reads[node][modality_of(node)]
-    return backend
+    while source.backend(node) == "manual":
+        node = source.reads(node)[modality_of(node)]
+    return source.backend(node)
 
 
 def provenance(source: Source, node: str) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def provenance(source: Source, node: str) -> dict[str, Any]:
     keyed: equal where the makings are, else of no use. Nothing in it was named by the laboratory, or is about a person
     or camera.
     """
-    attributes = source.open(node).attributes
+    attributes = source.attributes(node)
     recipe = attributes["recipe"]
     modality = modalities.find(recipe["modality"]).Options
     backend = backends.find(recipe["modality"], recipe["backend"]).SPEC.options
@@ -47,16 +48,11 @@ def _ours(values: dict[str, Any], options: type[Strict]) -> dict[str, Any]:
     for name, field in options.model_fields.items():
         name = field.alias or name
         value = values.get(name)
-        inner = next((t for t in (field.annotation, *get_args(field.annotation)) if _strict(t)), None)
-        if inner is not None and isinstance(value, dict):
-            told[name] = _ours(value, inner)
+        if isinstance(value, dict) and isinstance(field.annotation, type) and issubclass(field.annotation, Strict):
+            told[name] = _ours(value, field.annotation)
         elif name in values and (_numbers(value) or value == field.default or value in _choices(field.annotation)):
             told[name] = value
     return told
-
-
-def _strict(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, Strict)
 
 
 def _numbers(value: Any) -> bool:
@@ -110,12 +106,9 @@ def index(source: Source, file: str, nodes: list[str]) -> dict[str, Any]:
     }
 
 
-def others(sources: Any, modality: str) -> dict[str, str]:
-    """Nodes of a modality for which another stands, in layouts that have room for one."""
-    return {
-        node: f"{chosen} stands for the {modality}."
-        for source in sources
-        if (chosen := source.preferred(modality))
-        for node in source.entry.of(modality)
-        if node != chosen
-    }
+def write_index(folder: Path, rows: list[dict[str, Any]], **more: Any) -> None:
+    """Write `index.json`: the clips' lines, and what holds for all; nothing where there is none."""
+    if rows:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**more, "clips": rows}, indent=1, allow_nan=False)
+        (folder / "index.json").write_text(text + "\n", encoding="utf-8")

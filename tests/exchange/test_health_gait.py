@@ -25,6 +25,7 @@ RGB = [tuple(map(int, c.split(","))) for c in PALETTE.split()]
         ("NW-WJ_1_AlphaPose", Folder("NW", "WJ", 1, "AlphaPose"), "UGS"),
         ("FW-WoJ_2", Folder("FW", "WoJ", 2), "FGS"),
         ("FW-WoJ_1_YOLOV8", Folder("FW", "WoJ", 1, "YOLOV8"), "FGS"),
+        ("FW-WoJ-ses1-trial3_1_YOLOV8", Folder("FW", "WoJ", 1, "YOLOV8", "ses1-trial3"), "FGS"),
     ],
 )
 def test_names(name: str, folder: Folder, group: str) -> None:
@@ -32,7 +33,7 @@ def test_names(name: str, folder: Folder, group: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["NW-WJ", "NW-WJ_3", "SW-WJ_1", "NW-wj_1", "NW-WJ_1_", "NW-WJ_1_a/b", "NW_WJ_1", "NW-WJ_1\n"]
+    "name", ["NW-WJ", "NW-WJ_3", "SW-WJ_1", "NW-wj_1", "NW-WJ_1_", "NW-WJ_1_a/b", "NW_WJ_1", "NW-WJ_1\n", "NW-WJ-_1"]
 )
 def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(Exception, match="no name of Health&Gait"):
@@ -223,7 +224,7 @@ def test_flow_pictures(tmp_path: Path) -> None:
     flow = np.zeros((2, 3, 2), np.float32)
     flow[0] = [(3, 0), (0, 3), (-3, 0)]
     flow[1] = [(0, -1), (1, 0), (2, 0)]
-    health_gait.write_flow(tmp_path, [flow, None, np.ones((2, 3, 2))])
+    health_gait.write_flow(tmp_path, [flow, None, np.ones((2, 3, 2))], 3)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000.png", "002.png"]
     bgr = cv2.imread(str(tmp_path / "000.png"), cv2.IMREAD_COLOR)
     assert bgr is not None
@@ -234,4 +235,4 @@ def test_flow_pictures(tmp_path: Path) -> None:
     assert even is not None and not even.any()
     for fault in (np.full((2, 3, 2), np.nan), np.zeros((2, 3))):
         with refused("frame 0"):
-            health_gait.write_flow(tmp_path, [fault])
+            health_gait.write_flow(tmp_path, [fault], 1)

@@ -47,16 +47,24 @@ def test_another_program_reads_them(tmp_path: Path) -> None:
         assert not any(i.extra or i.comment for i in (text, picture))
 
 
-@pytest.mark.parametrize("limit", [700, 1500, 10_000])
-def test_no_archive_is_larger_than_the_limit(tmp_path: Path, limit: int) -> None:
-    content = {f"clip{n:02}_dot_bin": os.urandom(200 + 10 * n) for n in range(12)}
-    archives.pack(files(tmp_path / "in", **content), tmp_path / "part")
-    merged = archives.Merged([tmp_path / "part"])
+@pytest.mark.parametrize("limit", [900, 2000, 20_000])
+def test_no_archive_is_larger_than_the_limit_and_each_can_be_used_alone(tmp_path: Path, limit: int) -> None:
+    clips = [tmp_path / f"{n:02}.part" for n in range(12)]
+    for n, part in enumerate(clips):
+        archives.pack(files(tmp_path / f"{n}", **{f"c{n:02}__{f}": os.urandom(20 + 10 * n) for f in "ab"}), part)
+    archives.pack(files(tmp_path / "common", index=b"x"), tmp_path / "common.part")
+    merged = archives.Merged(reversed(clips), tmp_path / "common.part")
     groups = list(merged.groups(limit))
-    assert [name for group in groups for name in group] == sorted(n.replace("_dot_", ".") for n in content)
+    assert [n for g in groups for n in g if n != "index"] == [f"c{n:02}/{f}" for n in range(12) for f in "ab"]
     for number, group in enumerate(groups):
+        assert "index" in group
+        assert {n[:3] for n in group if n != "index"} == {n[:3] for n in group if n.endswith("a")}
         merged.write(group, tmp_path / f"{number}.zip")
         assert (tmp_path / f"{number}.zip").stat().st_size <= limit
+    for n in range(12):
+        assert (
+            sum(f"c{n:02}/a" in g for g in groups) == sum(f"c{n:02}/b" in g and f"c{n:02}/a" in g for g in groups) == 1
+        )
 
 
 def test_two_parts_with_one_name_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ published; `keypoint_format`, which we write, says it here.
 """
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -68,28 +69,53 @@ def read(path: Path, length: int, size: tuple[int, int], boxes: np.ndarray | Non
     )
 
 
-def write(path: Path, person: Person, size: tuple[int, int], fps: float, video_name: str, lines: bool = False) -> None:
-    """Write a record for every frame, its people empty where the person is not valid: a list, or one a `lines`.
+def records(
+    person: Person,
+    size: tuple[int, int],
+    fps: float | Fraction,
+    video_name: str,
+    time: np.ndarray | None = None,
+) -> Iterator[dict[str, Any]]:
+    """A record for every frame, its people empty where the person is not valid.
 
-    `fps` is written as a whole number where it is one.
+    `fps` is a whole number where it is one. Given as a fraction, it is always a float, and beside it stands
+    `fps_exact` ("30000/1001"): the data set's own whole numbers are cut off. `time` (T,) seconds adds `time`.
     """
-    declared = _common.format_named(path, person.names).name
+    declared = _common.format_named(Path(video_name), person.names).name
     info: dict[str, Any] = {"video_name": video_name, "width": size[0], "height": size[1]}
-    info |= {"fps": int(fps) if float(fps).is_integer() else float(fps), "total_frames": len(person.xy)}
-    values = _common.zeros_for_nan(person).astype(float)
+    if isinstance(fps, Fraction):
+        info |= {"fps": float(fps), "fps_exact": f"{fps.numerator}/{fps.denominator}"}
+    else:
+        info["fps"] = int(fps) if float(fps).is_integer() else float(fps)
+    info["total_frames"] = len(person.xy)
+    values, valid = _common.zeros_for_nan(person).astype(float), person.valid
+    for frame in range(len(person.xy)):
+        seen: list[dict[str, Any]] = []
+        if valid[frame]:
+            seen.append({"keypoints": values[frame, :, :2].tolist(), "keypoint_scores": values[frame, :, 2].tolist()})
+            if person.box is not None and np.isfinite(person.box[frame]).all():
+                seen[0]["bbox"] = [person.box[frame].astype(float).tolist()]
+            if person.box_score is not None and np.isfinite(person.box_score[frame]):
+                seen[0]["bbox_score"] = float(person.box_score[frame])
+        when = {} if time is None else {"time": float(time[frame])}
+        about = {"keypoint_format": declared, "frame_index": frame, **when}
+        yield {**about, "video_info": info, "instance_info": seen}
+
+
+def write(
+    path: Path,
+    person: Person,
+    size: tuple[int, int],
+    fps: float | Fraction,
+    video_name: str,
+    lines: bool = False,
+    time: np.ndarray | None = None,
+) -> None:
+    """Write `records`: a list, or one a line with `lines`."""
+    _common.format_named(path, person.names)  # before the file is opened
     with _common.writing(path) as file:
         start, between, end = (b"", b"\n", b"\n") if lines else (b"[", b",\n", b"]\n")
-        for frame in range(len(person.xy)):
-            seen: list[dict[str, Any]] = []
-            if person.valid[frame]:
-                seen.append(
-                    {"keypoints": values[frame, :, :2].tolist(), "keypoint_scores": values[frame, :, 2].tolist()}
-                )
-                if person.box is not None and np.isfinite(person.box[frame]).all():
-                    seen[0]["bbox"] = [person.box[frame].astype(float).tolist()]
-                if person.box_score is not None and np.isfinite(person.box_score[frame]):
-                    seen[0]["bbox_score"] = float(person.box_score[frame])
-            record = {"keypoint_format": declared, "frame_index": frame, "video_info": info, "instance_info": seen}
+        for frame, record in enumerate(records(person, size, fps, video_name, time)):
             file.write((between if frame else start) + _common.dumps(record).encode())
         file.write(end if len(person.xy) else start + end)
 

@@ -91,10 +91,12 @@ def write(
     file_name: str = "{:06d}.jpg",
     first: int = 0,
     compressed: bool = True,
+    info: dict[str, Any] | None = None,
 ) -> None:
     """Write all pictures of the clip, and an annotation for each in which the person has a point or a mask pixel.
 
-    Pictures are called `file_name` after their number, counted from `first`; their ids are those numbers.
+    Pictures are called `file_name` after their number, counted from `first`; their ids are those numbers. An
+    annotation's box is the person's, else the mask's, else the points'.
     """
     kind: dict[str, Any] = {"id": 1, "name": category, "supercategory": category}
     if person:
@@ -106,7 +108,8 @@ def write(
             {"id": n, "file_name": file_name.format(n), "width": size[0], "height": size[1]}
             for n in range(first, first + length)
         )
-        file.write(b'{"categories":[' + _common.dumps(kind).encode() + b'],\n"images":[')
+        file.write(b'{"info":' + _common.dumps(info or {}).encode())
+        file.write(b',\n"categories":[' + _common.dumps(kind).encode() + b'],\n"images":[')
         for n, image in enumerate(images):
             file.write((",\n" if n else "").encode() + _common.dumps(image).encode())
         file.write(b'],\n"annotations":[')
@@ -137,13 +140,13 @@ def _annotation(person: Person | None, mask: np.ndarray | None, frame: int, comp
         out["num_keypoints"] = int(there.sum())
         out["keypoint_scores"] = person.score[frame].astype(float).tolist()
         box = _common.extent(person.xy[frame])
-        if person.box is not None and np.isfinite(person.box[frame]).all():
-            box = person.box[frame]
     sides = None if mask is None else _common.sides(mask)
     if mask is not None and sides:
         out["segmentation"] = _encode(mask, compressed)
         out["area"] = int(mask.sum())
-        box = np.array([sides[0], sides[1], sides[2] + 1, sides[3] + 1]) if box is None else box
+        box = np.array([sides[0], sides[1], sides[2] + 1, sides[3] + 1])
+    if person and person.box is not None and np.isfinite(person.box[frame]).all() and out:
+        box = person.box[frame]
     if box is not None:
         out["bbox"] = _common.xywh(box)
         out.setdefault("area", out["bbox"][2] * out["bbox"][3])

@@ -26,28 +26,32 @@ from gaitloom.part_labels import COLOURS
 # none of theirs. Within 32 a pixel is plainly of its colour.
 FARTHEST, NEAR = 143.0, 32.0
 GROUPS = {"NW": "UGS", "FW": "FGS"}
+SPEEDS = {name: speed for speed, group in GROUPS.items() for name in (speed, group)}  # by either name
 
 
 @dataclass(frozen=True)
 class Folder:
     """A trial's folder or file stem, `NW-WJ_1_AlphaPose`: `speed` NW (usual, in the folder UGS) or FW (fast, FGS),
-    `clothing` WJ (with jacket) or WoJ, `direction` 1 (right to left) or 2, and the `tool`, which flow does not have."""
+    `clothing` WJ (with jacket) or WoJ, `direction` 1 (right to left) or 2, and the `tool`, which flow does not have.
+    `trial`, letters and digits after the clothing (`NW-WJ-trial3_1`), is ours: its loaders pass over it."""
 
     speed: str
     clothing: str
     direction: int
     tool: str | None = None
+    trial: str = ""
 
     @classmethod
     def parse(cls, name: str) -> "Folder":
         """Read a folder's name or a file's stem."""
-        found = re.fullmatch(r"(NW|FW)-(WJ|WoJ)_([12])(?:_(\w+))?", name, re.ASCII)
+        found = re.fullmatch(r"(NW|FW)-(WJ|WoJ)(?:-([a-zA-Z0-9-]+))?_([12])(?:_(\w+))?", name, re.ASCII)
         if not found:
             raise GaitloomError(f"{name}: this is no name of Health&Gait's; they are like NW-WJ_1 or FW-WoJ_2_YOLOV8.")
-        return cls(found[1], found[2], int(found[3]), found[4])
+        return cls(found[1], found[2], int(found[4]), found[5], found[3] or "")
 
     def __str__(self) -> str:
-        return "_".join([f"{self.speed}-{self.clothing}", str(self.direction), *([self.tool] if self.tool else [])])
+        walk = "-".join(filter(None, (self.speed, self.clothing, self.trial)))
+        return "_".join([walk, str(self.direction), *([self.tool] if self.tool else [])])
 
     @property
     def group(self) -> str:
@@ -138,7 +142,7 @@ def write_silhouettes(
 
     for frame, mask in enumerate(_common.counted(folder, masks, length, size)):
         if mask.any():
-            _put(folder, frame, suffix, mask.astype(np.uint8) * 255, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            _put(folder, frame, length, suffix, mask.astype(np.uint8) * 255, [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
 def read_parts(folder: Path, length: int, size: tuple[int, int]) -> Iterator[np.ndarray]:
@@ -171,18 +175,20 @@ def write_parts(folder: Path, labels: Iterable[np.ndarray], length: int, size: t
                 f"{folder}: label map {count} is not uint8 {size[::-1]} of DensePose's 14 coarse parts."
             )
         if count < length and label.any():
-            _put(folder, count, ".png", COLOURS[label][..., ::-1])
+            _put(folder, count, length, ".png", COLOURS[label][..., ::-1])
     _common.check_length(folder, count + 1, length)
 
 
-def write_flow(folder: Path, flows: Iterable[np.ndarray | None]) -> None:
-    """Write (H, W, 2) float flow, x right and y down, as HSV pictures; None, where there is no flow, is left out.
+def write_flow(folder: Path, flows: Iterable[np.ndarray | None], length: int) -> None:
+    """Write (H, W, 2) float flow, x right and y down, of each of `length` frames as HSV pictures; None, where there is
+    no flow, is left out.
 
     Hue is the direction (0 right, 90° down), saturation full, value the magnitude from the frame's least (0) to its
     greatest (255): the published pictures, as far as they can be told, come from OpenCV's dense flow tutorial.
     """
     import cv2
 
+    frame = -1
     for frame, flow in enumerate(flows):
         if flow is None:
             continue
@@ -193,7 +199,8 @@ def write_flow(folder: Path, flows: Iterable[np.ndarray | None]) -> None:
         hsv = np.full((*flow.shape[:2], 3), 255, np.uint8)
         hsv[..., 0] = np.rint(angle / 2).astype(int) % 180
         hsv[..., 2] = np.rint((magnitude - least) / max(greatest - least, 1e-12) * 255)
-        _put(folder, frame, ".png", cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR))
+        _put(folder, frame, length, ".png", cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR))
+    _common.check_length(folder, frame + 1, length)
 
 
 def _picture(path: Path, how: int, size: tuple[int, int]) -> np.ndarray:
@@ -207,13 +214,17 @@ def _picture(path: Path, how: int, size: tuple[int, int]) -> np.ndarray:
     return picture
 
 
-def _put(folder: Path, frame: int, suffix: str, picture: np.ndarray, options: list[int] | None = None) -> None:
+def _put(
+    folder: Path, frame: int, length: int, suffix: str, picture: np.ndarray, options: list[int] | None = None
+) -> None:
+    """Write a frame's picture, `013.png`; in clips of more than 1000 frames all names are longer, since its loaders
+    sort them as text."""
     import cv2
 
     if suffix not in (".jpg", ".png"):
         raise GaitloomError(f"{folder}: pictures are written as .jpg or .png, not {suffix}.")
     _, data = cv2.imencode(suffix, picture, options or [])
-    with _common.writing(folder / f"{frame:03d}{suffix}") as file:
+    with _common.writing(folder / f"{frame:0{max(3, len(str(length - 1)))}d}{suffix}") as file:
         file.write(data.data)
 
 

@@ -37,35 +37,43 @@ def pack(folder: Path, target: Path) -> dict[str, tuple[int, str]]:
 
 class Merged:
     """The members of several zips by name, to be copied into one archive or, where that would be too large, into
-    several."""
+    several. A zip's members stay together, and those of `common` are in every archive: each can be used alone."""
 
-    def __init__(self, parts: Iterable[Path]):
+    def __init__(self, parts: Iterable[Path], common: Path | None = None):
         self._where: dict[str, Path] = {}
         self._size: dict[str, int] = {}
-        for part in parts:
-            with zipfile.ZipFile(part) as archive:
-                for info in archive.infolist():
-                    if info.filename in self._where:
-                        raise ValueError(f"{info.filename} is both in {self._where[info.filename]} and {part}")
-                    self._where[info.filename], self._size[info.filename] = part, info.file_size
+        self._common = self._add(common) if common else []
+        self._parts = [self._add(part) for part in parts]
+
+    def _add(self, part: Path) -> list[str]:
+        with zipfile.ZipFile(part) as archive:
+            for info in archive.infolist():
+                if info.filename in self._where:
+                    raise ValueError(f"{info.filename} is both in {self._where[info.filename]} and {part}")
+                self._where[info.filename], self._size[info.filename] = part, info.file_size
+            return archive.namelist()
 
     def __len__(self) -> int:
         return len(self._where)
 
     def groups(self, limit: int) -> Iterator[list[str]]:
-        """The members' names in order, in as few archives as their sizes allow; one that is larger than the limit by
+        """The members' names in order, in as few archives as their sizes allow; a zip that is larger than the limit by
         itself has an archive to itself."""
+        shared = self._bytes(self._common)
         group: list[str] = []
-        size = 0
-        for name in sorted(self._where):
-            more = self._size[name] + OVERHEAD + 2 * len(name.encode())
+        size = shared
+        for names in sorted(self._parts):
+            more = self._bytes(names)
             if group and size + more > limit:
-                yield group
-                group, size = [], 0
-            group.append(name)
+                yield sorted([*self._common, *group])
+                group, size = [], shared
+            group += names
             size += more
-        if group:
-            yield group
+        if group or self._common:
+            yield sorted([*self._common, *group])
+
+    def _bytes(self, names: Iterable[str]) -> int:
+        return sum(self._size[n] + OVERHEAD + 2 * len(n.encode()) for n in names)
 
     def write(self, names: Iterable[str], target: Path) -> None:
         """Copy members into a zip at `target`, which appears whole or not at all."""

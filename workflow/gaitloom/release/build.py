@@ -103,13 +103,14 @@ def _archives(contents: Contents) -> list[Archive]:
         files.mkdir(parents=True)
         exporters.find(name).dataset(dataset, files)
         for archive in parts.packed(name, files, building):
-            sources.setdefault(archive, []).append(building / f"{archive}.zip")
+            sources.setdefault(archive, [])
         shutil.rmtree(files)
     made: list[Archive] = []
     state = json.loads((contents.folder / STATE).read_text())
     for name in track(sorted(sources), "archives"):
         exporter = next(e for e in EXPORTERS if name.startswith(f"{e}_"))
-        merged = Merged(sources[name])
+        common = building / f"{name}.zip"
+        merged = Merged(sources[name], common if common.is_file() else None)
         groups = list(merged.groups(dataset.settings.limits.archive_bytes))
         for number, names in enumerate(groups, 1):
             file = f"{name}{f'-{number:02}' if len(groups) > 1 else ''}.zip"

@@ -149,7 +149,10 @@ class Dataset:
                 modality = modality_of(node)
                 if modality in NEVER or modality not in allowed:
                     continue
-                if reason := agreed.refuses(modality, tier, chosen.assessment):
+                reason = agreed.refuses(modality, tier, chosen.assessment) or _tells_height(
+                    plan, settings, tier, clip, node
+                )
+                if reason:
                     left_out[f"{path}/{node}"] = reason
                 else:
                     nodes[node] = digest
@@ -214,3 +217,15 @@ def settings_of(plan: Plan) -> Release:
     if plan.config.release is None:
         raise GaitloomError("The configuration has no table 'release'; see docs/releasing.md for one to start from.")
     return plan.config.release
+
+
+def _tells_height(plan: Plan, settings: Release, tier: TierName, clip: Clip, node: str) -> str:
+    """Why a gait node would tell somebody's body height more exactly than the tier does: its lengths may be scaled by
+    it, so that keypoints in pixels give it back to the millimetre."""
+    if modality_of(node) != "gait" or settings.columns(tier).get("height_cm") == "exact":
+        return ""
+    scene = plan.recipes(clip)[node]["scene"]
+    known = {"walkway", "floor_points", "pose"} & set(scene["camera"])
+    if known or not scene["height_cm"]:
+        return ""
+    return "its lengths are scaled by the body height, which this tier does not tell exactly; calibrate the camera"

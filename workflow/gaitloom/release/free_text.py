@@ -43,7 +43,7 @@ def check(table: pd.DataFrame, columns: Iterable[str], words: list[str], path: P
         GaitloomError: some do; the sentence has row, column and word.
     """
     edge = r"(?<![^\W_]){}(?![^\W_])"
-    name = re.compile(edge.format(f"(?:{'|'.join(map(re.escape, words)) or '(?!)'})"), re.IGNORECASE)
+    name = re.compile(edge.format(f"(?:{'|'.join(map(re.escape, words)) or '(?!)'})"))
     date = re.compile(edge.format(f"(?:{'|'.join(DATES)})"))
     found = []
     for column in columns:

@@ -14,6 +14,7 @@ from gaitloom.release import archives, exporters
 from gaitloom.release.dataset import Dataset, Entry
 from gaitloom.release.settings import TierName
 from gaitloom.store import Store
+from gaitloom.verify import damage
 
 VERSION = 1  # of this module's own output
 RECORD = "part.json"
@@ -92,8 +93,11 @@ def make(plan: Plan, path: str, tier: TierName) -> None:
     draft = Store(plan.config.results).aside(f"part.{tier}.{path.replace('/', '.')}")
     try:
         (draft / "part").mkdir(parents=True)
-        made_files = _export(dataset, entry, draft)
         source = dataset.source(entry)
+        for node in entry.nodes:  # a missing chunk reads as fill values
+            if found := damage(source.folder(node)):
+                raise GaitloomError(f"{path}/{node} {found[0]}; `gaitloom verify --drop` removes it, for a new making.")
+        made_files = _export(dataset, entry, draft)
         part = Part(
             subject=entry.subject,
             clip=entry.name,

@@ -117,6 +117,9 @@ class Release(Strict):
     participants: Path = Field(Path("config/participants.tsv"), description="The table of participants, with consent.")
     labels: dict[str, Path] = Field({}, description="Label tables by name: `evgs`, `progait`, or any other.")
     reference: Path | None = Field(None, description="Angles of a reference cohort, for Gait Variable Scores.")
+    answers: Path | None = Field(
+        None, description="Your own text for the datasheet, below headings such as `## motivation`."
+    )
     keys: Path = Field(
         Path("config/release.key"),
         description="Keys of the pseudonyms, one a tier; made when first needed, never shared.",

@@ -1,5 +1,5 @@
-"""ChildGait-Video's frame records (`exchange.cgv`), a shard a clip: `jsonl/{subject}/{clip}.jsonl`, and the same rows as
-`parquet/{subject}/{clip}.parquet`; `index.json` says whose points they are.
+"""ChildGait-Video's frame records (`exchange.cgv`), a shard a clip: `jsonl/{subject}/{clip}.jsonl`, and the same rows
+as `parquet/{subject}/{clip}.parquet`; `index.json` says whose points they are.
 
 They are COCO-WholeBody's first 23, as each record's `keypoint_format` says. `fps` is not cut off to a whole number, as
 it is in that data set; beside it stand `fps_exact`, a fraction, and each frame's `time` in seconds. `video_name` is the

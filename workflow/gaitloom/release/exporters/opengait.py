@@ -1,5 +1,5 @@
-"""OpenGait's inputs (`exchange.opengait`): below `pkl/{subject}/{type}/{view}/` one pickle a modality, to unzip over each
-other.
+"""OpenGait's inputs (`exchange.opengait`): below `pkl/{subject}/{type}/{view}/` one pickle a modality, to unzip over
+each other.
 
 All pickles of a folder have the same frames: those that OpenGait's own rule keeps of the silhouettes (of the parsing,
 of the poses, where the tier holds no silhouettes). `frames/{subject}/{type}/{view}.json` says which frames of the clip

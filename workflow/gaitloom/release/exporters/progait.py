@@ -1,5 +1,5 @@
-"""ProGait's layout, a Hugging Face VideoFolder, to unzip over each other: `videos/{subset}/{ID}.mp4`, `previews/` beside
-it, `metadata.jsonl`, and `annotations/{subset}/{ID}_keypoints.npy.gz`, `_masks.npy.gz` and `_annotations.xml`.
+"""ProGait's layout, a Hugging Face VideoFolder, to unzip over each other: `videos/{subset}/{ID}.mp4`, `previews/`
+beside it, `metadata.jsonl`, and `annotations/{subset}/{ID}_keypoints.npy.gz`, `_masks.npy.gz`, `_annotations.xml`.
 
 An ID is `{subject}_{prosthesis}_{clip}_{s|f}`. The subset is the clip's column `setting`, `inside` unless it says
 `outside`; the prosthesis its column `prosthesis`, 0 where there is none; `f` is a frontal view, `s` any other. A point
@@ -147,11 +147,12 @@ def _drawn(image: np.ndarray, mask: np.ndarray | None, xy: np.ndarray | None, si
         shown = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(shown, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(canvas, contours, -1, OUTLINE, 1, cv2.LINE_AA)
-    for a, b in WHOLEBODY_23.edges if xy is not None else ():
-        if np.isfinite(xy[[a, b]]).all():
-            sides = {WHOLEBODY_23.points[i].split("_")[0] for i in (a, b)}
+    for edge in WHOLEBODY_23.edges:
+        if xy is not None and np.isfinite(xy[list(edge)]).all():
+            sides = {WHOLEBODY_23.points[i].split("_")[0] for i in edge}
             colour = LEFT if sides == {"left"} else RIGHT if sides == {"right"} else MIDDLE
-            cv2.line(canvas, *(tuple(np.rint(xy[i]).astype(int).tolist()) for i in (a, b)), colour, 1, cv2.LINE_AA)
+            start, end = np.rint(xy[list(edge)]).astype(int).tolist()
+            cv2.line(canvas, start, end, colour, 1, cv2.LINE_AA)
     return canvas
 
 

@@ -64,14 +64,14 @@ def _order(entity: dict[str, Any]) -> tuple[bool, bool, str]:
     return entity["@id"] != "ro-crate-metadata.json", entity["@id"] != "./", entity["@id"]
 
 
-def _add(crate: ROCrate, at: str, kind: Any, **properties: Any) -> ContextEntity:
-    entity = crate.dereference(at) or crate.add(ContextEntity(crate, at, properties={"@type": kind}))
+def _add(crate: ROCrate, at: str, kind: Any, **properties: Any) -> Any:
+    entity: Any = crate.dereference(at) or crate.add(ContextEntity(crate, at, properties={"@type": kind}))
     for key, value in properties.items():
         entity[key] = value
     return entity
 
 
-def _person(crate: ROCrate, number: int, creator: Creator) -> ContextEntity:
+def _person(crate: ROCrate, number: int, creator: Creator) -> Any:
     at = f"https://orcid.org/{creator.orcid}" if creator.orcid else f"#creator-{number}"
     person = _add(crate, at, "Person", name=creator.name)
     if creator.affiliation:
@@ -79,7 +79,7 @@ def _person(crate: ROCrate, number: int, creator: Creator) -> ContextEntity:
     return person
 
 
-def _licence(crate: ROCrate, contents: Contents) -> ContextEntity:
+def _licence(crate: ROCrate, contents: Contents) -> Any:
     settings, tier = contents.dataset.settings, contents.dataset.tier
     page = licences.url(settings, tier)
     name = licences.title(settings, tier)
@@ -99,7 +99,7 @@ def _workflow(crate: ROCrate, contents: Contents) -> Any:
     )
     kinds = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
     about = {"@type": kinds, "name": "GaitLoom", "version": __version__}
-    workflow = crate.add_file(dest_path="Snakefile", properties=about)
+    workflow: Any = crate.add_file(dest_path="Snakefile", properties=about)
     workflow["programmingLanguage"] = language
     workflow["sha256"] = file_sha256(contents.folder / "Snakefile")
     return workflow

@@ -1,0 +1,178 @@
+"""The last look at a release: a clean one passes, and each of the planted leaks is found, by its own sentence."""
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+import numpy as np
+import pytest
+from gaitloom import gate
+from gaitloom.errors import GaitloomError
+from gaitloom.release import build, parts, tier_check
+from gaitloom.release.checks.holdings import finer
+from gaitloom.release.checks.words import Words, trie
+from gaitloom.release.contents import Contents
+from gaitloom.release.dataset import Dataset
+from gaitloom.release.settings import TierName
+
+from release import leaks, sample
+
+TIERS = {
+    "open": {"k": 1, "exporters": ["zarr", "alphapose", "coco", "cgv", "progait", "health_gait"]},
+    "registered": {"k": 1},
+    "controlled": {"k": 1, "exporters": ["zarr", "progait", "opengait", "health_gait"]},
+}
+
+
+class _Documents(ModuleType):
+    """Stands for the documents that people read, which have tests of their own."""
+
+    @staticmethod
+    def write(contents: Contents) -> None:
+        (contents.folder / "CHANGELOG.md").write_text("# 1.0.0\n\nThe first.\n")
+
+
+def made(folder: Path, tier: TierName) -> Contents:
+    """A release as its last check sees it: built, and looked at by that check."""
+    plan = sample.plan(folder, tiers=TIERS)
+    for path in plan.parts(tier):
+        parts.make(plan, path, tier)
+    with mock.patch.dict(sys.modules, {"gaitloom.release.documents": _Documents("documents")}):
+        target = build.build(plan, tier)
+    dataset = Dataset.of(plan, tier)
+    return Contents(dataset, target, build._parts(dataset), None)
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Contents]]:
+    folder = tmp_path_factory.mktemp("laboratory")
+    yield {"open": made(folder, "open"), "controlled": made(folder, "controlled")}
+
+
+def test_a_clean_release_passes(releases: dict[str, Contents]) -> None:
+    for contents in releases.values():
+        tier_check.check(contents)
+        assert len(list(contents.data.glob("*.zip"))) >= 8
+
+
+@pytest.mark.parametrize("leak", [*leaks.OPEN, *leaks.CONTROLLED], ids=lambda leak: leak.__name__)
+def test_a_leak_is_found(releases: dict[str, Contents], tmp_path: Path, leak: leaks.Leak) -> None:
+    tier, archive = ("open", leaks.OPEN[leak]) if leak in leaks.OPEN else ("controlled", leaks.CONTROLLED[leak])
+    contents = leaks.copied(releases[tier], tmp_path / "release", archive)
+    sentence = leak(contents)
+    found = [str(f) for f in tier_check.findings(contents)]
+    assert any(re.search(sentence, f) for f in found), found
+    with pytest.raises(GaitloomError, match=r"is refused, since it holds what it must not: .*\.(zip|tsv|md)") as error:
+        tier_check.check(contents)
+    assert "\n" not in str(error.value)
+
+
+def test_pictures_of_a_clip_that_was_not_audited_are_found(releases: dict[str, Contents], tmp_path: Path) -> None:
+    """The gate says no to one clip after all; its pictures are there in two layouts."""
+    contents = leaks.copied(releases["controlled"], tmp_path / "r", "zarr_deidentified.zip", "progait_videos.zip")
+    red = contents.dataset.entries[0]
+    judged = gate.releasable
+    answers = {red.clip.path: ["the gate coverage is red"]}
+    with mock.patch.object(gate, "releasable", lambda p, s, c, t: answers.get(c.path) or judged(p, s, c, t)):
+        found = [str(f) for f in tier_check.findings(contents)]
+    assert any(f"{red.path}/deidentified/mp4/c/0 is of deidentified: {red.path} may not have" in f for f in found)
+    assert any(re.search(rf"videos/inside/{red.subject}.*may not be released \(the gate coverage is red\)", f) for f in found)
+    other = contents.dataset.entries[-1].subject
+    assert not any(other in f for f in found), "the others' are as they should be"
+
+
+def test_what_somebody_did_not_agree_to_is_found(releases: dict[str, Contents], tmp_path: Path) -> None:
+    """One of two people did not agree to silhouettes, which the tier holds."""
+    contents = leaks.copied(releases["controlled"], tmp_path / "r", "zarr_silhouette.zip", "progait_masks.zip")
+    subject = contents.dataset.entries[0].subject
+    entries = tuple(
+        replace(e, nodes={n: d for n, d in e.nodes.items() if n != "silhouette"}) if e.subject == subject else e
+        for e in contents.dataset.entries
+    )
+    contents = replace(contents, dataset=replace(contents.dataset, entries=entries))
+    found = [str(f) for f in tier_check.findings(contents)]
+    for archive in ("zarr_silhouette", "progait_masks"):
+        assert any(re.search(rf"{archive}\.zip: .*{subject}.* is of silhouette: .* by consent", f) for f in found), found
+    assert all(subject in f for f in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"2024-05-17",
+        b"at 2024-05 ",
+        b"17.5.2024",
+        b"05/17/2024",
+        b"17 May 2024"[3:],
+        b"May 17, 2024",
+        b"2024:05:17 10:11:12",
+        b'"20240517T1011"',
+        b'{"day": "20240517"}',
+        b"x_20240517_1",
+        b"/Users/jo/x",
+        b"'C:\\\\Users\\\\jo'",
+    ],
+)
+def test_dates_and_folders_of_the_usual_forms(text: bytes) -> None:
+    assert list(Words({}, {}, frozenset()).in_text(text, json=True)), text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"area": 20240517, "shape": [20111213]}',
+        b"0.20240517 12.0520241 -3.1e-2024",
+        b'"python": "3.11.12", "opencv": "4.13.0.92"',
+        b"https://orcid.org/0000-0002-1825-0097",
+        b"frames 1999, years 2010-2024, 2016/679",
+        b"data/home/x and a/tmp/b",
+        b'"counts": "20240517Mb"',
+    ],
+)
+def test_what_is_neither_is_left_alone(text: bytes) -> None:
+    assert not list(Words({}, {}, frozenset()).in_text(text, json=True))
+
+
+def test_names_are_words_short_ones_whole_strings_and_numbers_neither() -> None:
+    words = Words({"Anna": "a", "Anna-B": "a", "P1": "a", "7": "a", "00123": "a"}, {}, frozenset())
+
+    def found(text: bytes) -> int:
+        return len(list(words.in_text(text)))
+
+    assert [found(t) for t in (b"of ANNA,", b"x_anna_2", b"anna-bee", b"anna-b")] == [1, 1, 1, 1]
+    assert [found(t) for t in (b"savannah", b"annab", b"joanna")] == [0, 0, 0]
+    assert [found(t) for t in (b'["p1"]', b"\tP1\n", b"x/P1/y")] == [1, 1, 1]
+    assert [found(t) for t in (b"p1 of p10", b"0.7, 7", b"1.00123 00123")] == [0, 0, 0]
+    assert list(words.in_path("7/trial-1/x.json")) == ["is called '7', a"]
+    assert not list(words.in_path("P3HB55VPH/trial-7/c/7"))
+
+
+def test_many_names_are_one_expression() -> None:
+    rng = np.random.default_rng(1)
+    names = {"".join(rng.choice(list("abc.+_1"), rng.integers(4, 12))) for _ in range(300)}
+    assert all(re.fullmatch(trie(names), n) for n in names)
+    assert not re.fullmatch(trie(names), "abcd" * 4)
+
+
+@pytest.mark.parametrize(
+    ("value", "precision", "column", "expected"),
+    [
+        ("34.5", 5.0, "age", True),
+        ("35-39", 5.0, "age", False),
+        ("35-36", 5.0, "age", True),
+        ("35-44", 5.0, "age", False),
+        ("18-34", (0.0, 18.0, 35.0), "age", False),
+        ("18-30", (0.0, 18.0, 35.0), "age", True),
+        ("18.5-24.9", (0.0, 18.5, 25.0), "bmi", False),
+        ("90+", "exact", "age", False),
+        ("91", "exact", "age", True),
+        ("n/a", 5.0, "age", False),
+        ("F", "exact", "sex", False),
+    ],
+)
+def test_bands(value: str, precision: object, column: str, expected: bool) -> None:
+    assert finer(value, precision, column) is expected  # type: ignore[arg-type]

@@ -8,7 +8,8 @@ itself, made in one process, is taken off.
 
 With --model, BlazePose on so many clips, by the default profile, by a warm worker on each core, and by warm workers
 that leave one core for decoding and all else: clips a minute of the whole run, and of what lies between the first
-clip's end and the last one's; and the share of the warm workers' time, after each one's first clip, in which its model computed.
+clip's end and the last one's; and the share of the warm workers' time, after each one's first clip, in which its
+model computed.
 
     python benchmarks/bench_executors.py [--clips 200] [--cores 2] [--model 12] [--frames 150]
 """

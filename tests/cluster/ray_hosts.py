@@ -67,8 +67,9 @@ class Head:
 
     def __exit__(self, *_: Any) -> None:
         left = self.processes()
+        self._process.kill()  # ended orderly, it would wait for what a test has killed
         self._process.communicate()
-        for process in psutil.wait_procs(left, timeout=10)[1]:
+        for process in psutil.wait_procs(left, timeout=0)[1]:
             process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -123,6 +124,11 @@ class Hosts:
     def on(host: int) -> list[str]:
         """The beginning of a command line that runs on a host."""
         return ["ip", "netns", "exec", f"rt-host{host}"]
+
+    @staticmethod
+    def number(host: int) -> int:
+        """What a process finds at /proc/self/ns/net, as the file's inode, if it runs on a host."""
+        return Path(f"/run/netns/rt-host{host}").stat().st_ino
 
     @staticmethod
     def kill(host: int) -> None:

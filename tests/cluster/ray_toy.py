@@ -1,5 +1,5 @@
 """A workflow of trivial jobs for the tests of the Ray executor: each says in `began/` that it began, and which process
-did it; its wildcard says what else it does."""
+did it; its wildcard says what else it does. And GaitLoom's own worker, noting what it begins."""
 
 import os
 import sys
@@ -41,7 +41,29 @@ rule task:
         "python -m ray_toy task{wildcards.n}"
 
 
-ruleorder: task > warm
+rule plain:
+    output:
+        "out/plain{n}.txt",
+    threads: 2
+    resources:
+        mem_mb=200,
+    shell:
+        '''
+        (cat /proc/$PPID/comm; echo $OMP_NUM_THREADS $TMPDIR
+        false | true || echo pipes may fail) > {output}
+        '''
+
+
+rule placed:
+    output:
+        "out/placed{n}.txt",
+    resources:
+        mem_mb=200,
+    shell:
+        "(cat /proc/$PPID/comm; echo {resources.tmpdir}) > {output}"
+
+
+ruleorder: task > plain > placed > warm
 """
 
 
@@ -72,6 +94,27 @@ class Toy:
     def __call__(self, job: dict[str, Any]) -> None:
         os.system(f"echo {job['rule']} >&2")  # a child's writing goes to the log as well
         do(job["wildcards"]["what"])
+
+
+class Noted:
+    """GaitLoom's worker, which writes each job that it begins into the file `begun`: rule, clip, number of its host."""
+
+    def __init__(self, configuration: str):
+        from gaitloom.warm import Worker
+
+        self._worker = Worker(configuration)
+
+    def __call__(self, job: dict[str, Any]) -> None:
+        clip = "{subject}/{clip}".format(**job["wildcards"])
+        with Path("begun").open("a") as file:
+            file.write(f"{job['rule']} {clip} {Path('/proc/self/ns/net').stat().st_ino}\n")
+        self._worker(job)
+
+    @staticmethod
+    def key(job: dict[str, Any]) -> str:
+        from gaitloom.warm import Worker
+
+        return Worker.key(job)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,12 @@ import psutil
 import pytest
 import ray_hosts
 import ray_toy
+import rebuild
 import slurm
+from gaitloom import config
+from gaitloom.clips import NodeKey
+from gaitloom.derive import derive
+from gaitloom.plan import Plan
 from project import ROOT, Project
 from walker import Walk
 
@@ -131,23 +136,28 @@ def joined(head: "ray_hosts.Head | ray_hosts.Hosts") -> list[str]:
 
 
 def test_warm_jobs_tasks_and_failures(toy: Toy) -> None:
-    """One load serves many jobs; a rule that wants a benchmark is a task; a bad job is told by its own words, as often
-    as its retries say, and the others finish.
+    """One load serves many jobs; a rule that wants a benchmark is a task by Snakemake, a plain one by its shell; a bad
+    job is told by its own words, as often as its retries say, and the others finish.
     """
-    jobs = " ".join([*(f"w{n}" for n in range(6)), "bad1", "task1"])
+    jobs = " ".join([*(f"w{n}" for n in range(6)), "bad1", "task1", "plain1", "placed1"])
     code, said = toy.run(jobs, "--ray-pool", "1", "--retries", "1", "--ray-gpus", "1", "--configfile", _gpu(toy))
     assert code != 0
     assert {p.name for p in (toy.folder / "out").iterdir()} == {f"w{n}.txt" for n in range(6)} | {
         "task1.txt",
         "task1.tsv",
+        "plain1.txt",
+        "placed1.txt",
     }
+    assert (toy.folder / "out/plain1.txt").read_text() == f"bash\n2 {toy.temporary}\npipes may fail\n"
+    shell, place = (toy.folder / "out/placed1.txt").read_text().splitlines()
+    assert shell != "bash" and place == str(toy.temporary), "known only to Snakemake, on the job's host"
     assert len(set(toy.loads)) == len(toy.loads) <= 2, "a second attempt asks for more memory, and so for another actor"
     assert {toy.began(f"w{n}")[0] for n in range(6)} <= set(toy.loads)
     assert len(toy.began("bad1")) == 2
     assert "Ray: exit code 1: warm bad1 begins bad1 cannot be made; correct it" in said
     assert (toy.folder / "logs/w3.log").read_text() == "warm\nw3 begins\n"
     assert toy.began("task1")[0] not in toy.loads
-    assert "as a task" in said and len(re.findall(r"to an actor of pool (\w+)", said)) == 8
+    assert said.count("as a task") == 3 and len(re.findall(r"to an actor of pool (\w+)", said)) == 8
 
 
 def _gpu(toy: Toy) -> str:
@@ -180,7 +190,8 @@ def test_a_task_dies_with_its_worker(toy: Toy, head: ray_hosts.Head) -> None:
 
 
 def test_an_actor_that_has_grown_is_replaced(toy: Toy, head: ray_hosts.Head) -> None:
-    code, said = toy.run("big1 w1 w2", "--ray-pool", "1", *joined(head))
+    first = ["--jobs", "1", "--prioritize", "out/big1.txt"]
+    code, said = toy.run("big1 w1 w2", "--ray-pool", "1", *first, *joined(head))
     assert code == 0, said
     assert len(toy.loads) == 2
     assert len({pid for job in ("big1", "w1", "w2") for pid in toy.began(job)}) == 2
@@ -190,7 +201,8 @@ def test_an_actor_that_has_grown_is_replaced(toy: Toy, head: ray_hosts.Head) -> 
 def test_snakemake_is_interrupted_or_killed(toy: Toy, how: signal.Signals) -> None:
     """No process is left of jobs or of Ray; after unlocking, the same command completes."""
     jobs = "slow1 taskslow1"
-    run = toy.begin(jobs, "--set-threads", "task=1")
+    heard = ("env", "--default-signal=INT")  # a shell in the background has it ignored
+    run = toy.begin(jobs, "--set-threads", "task=1", prefix=heard)
     wait(lambda: toy.began("slow1") and toy.began("taskslow1"))
     assert len(processes(toy.temporary)) > 5, "Ray's processes can be told by their environment"
     run.send_signal(how)
@@ -206,8 +218,10 @@ def test_snakemake_is_interrupted_or_killed(toy: Toy, how: signal.Signals) -> No
 
 
 def test_a_ray_is_joined_and_goes_on(toy: Toy, head: ray_hosts.Head) -> None:
-    code, said = toy.run("w1 task1", *joined(head))
+    code, said = toy.run("w1 task1 plain1", *joined(head), "--set-resources", "plain:tmpdir=own")
     assert code == 0, said
+    shell, variables, _ = (toy.folder / "out/plain1.txt").read_text().splitlines()
+    assert shell != "bash" and variables == "2 own", "what a shell alone does not give, Snakemake does"
     assert f"Ray at {head.address}" in said
     assert head.alive()
     listening = {c.laddr.ip for p in head.processes() for c in p.net_connections() if c.status == "LISTEN"}
@@ -281,31 +295,25 @@ def test_one_slurm_allocation(toy: Toy, tmp_path_factory: pytest.TempPathFactory
 # GaitLoom's own jobs.
 
 
-@pytest.fixture(scope="module")
-def walks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Short walks."""
-    folder = tmp_path_factory.mktemp("walks")
-    paths = [folder / f"{number}.mp4" for number in range(9)]
-    for seed, path in enumerate(paths):
-        Walk(frames=6, size=(320, 180), seed=seed).write(path)
-    return paths
-
-
-@pytest.fixture(scope="module")
-def local(walks: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The clips made without Ray: the truth."""
-    project = clips(tmp_path_factory.mktemp("local"), walks[:2])
-    project.run()
-    return project
-
-
-def clips(folder: Path, walks: list[Path]) -> Project:
-    """A project of these videos."""
+def clips(folder: Path, count: int, frames: int, size: tuple[int, int]) -> Project:
+    """A project of short walks."""
     project = Project(folder)
     project.config["nodes"] = {"track": {"backend": "blazepose"}}
-    for number, walk in enumerate(walks, 1):
-        project.add(walk, f"S{number}_1.mp4")
+    for number in range(count):
+        Walk(frames=frames, size=size, seed=number).write(project.data / f"S{number + 1}_1.mp4")
     return project
+
+
+def by_hand(project: Project) -> Project:
+    """The same nodes made in this process, without Snakemake or Ray: the truth."""
+    made = Project(Path(f"{project.folder}-by-hand"))
+    made.config = {**project.config, "results": str(made.results)}
+    made.config["clips"] = {**project.config["clips"], "folders": [str(project.data)]}
+    plan, loaded = Plan.load(config.load(made.write_config()).model_dump(mode="json"), scan=True), {}
+    for clip in plan.accepted:
+        for node, recipe in plan.digests_of(clip).items():
+            derive(plan, NodeKey.parse(f"{clip}/{node}"), recipe, loaded)
+    return made
 
 
 def command(project: Project, *args: str) -> list[str]:
@@ -326,10 +334,11 @@ def same(project: Project, local: Project, *left_out: str) -> None:
     assert not staging.is_dir() or not list(staging.iterdir())
 
 
-def test_a_gaitloom_run(walks: list[Path], local: Project, tmp_path: Path, temporary: Path) -> None:
-    """Nodes have the bytes of the default profile's, one clip that cannot be made keeps to itself, and both profiles
-    agree on what is done."""
-    project = clips(tmp_path, walks[:3])
+def test_a_gaitloom_run(tmp_path: Path, temporary: Path) -> None:
+    """Nodes have the bytes that they have without Ray, one clip that cannot be made keeps to itself, and the default
+    profile agrees on what is done."""
+    project = clips(tmp_path / "project", 3, 6, (320, 180))
+    alone = by_hand(project)
     project.sheet("video | start | end\n S3_1.mp4 | 0 | 999")
     done = subprocess.run(
         command(project, "--retries", "0"),
@@ -340,7 +349,7 @@ def test_a_gaitloom_run(walks: list[Path], local: Project, tmp_path: Path, tempo
         check=False,
     )
     assert done.returncode != 0
-    same(project, local, "S3/")
+    same(project, alone, "S3/")
     sentence = "S3_1.mp4 has only 6 frames, but its segment ends at 999"
     assert f"Ray: exit code 1: gaitloom: error: {sentence}" in done.stderr
     ledger = project.ledger()
@@ -355,25 +364,54 @@ def test_a_gaitloom_run(walks: list[Path], local: Project, tmp_path: Path, tempo
 
 
 @pytest.mark.skipif(bool(ray_hosts.missing()), reason=ray_hosts.missing())
-def test_a_host_of_three_is_killed(walks: list[Path], local: Project, tmp_path: Path, temporary: Path) -> None:
-    """The run completes, `verify` is clean, and no clip was run more often than its retries explain."""
-    project = clips(tmp_path, walks)
+def test_a_host_of_three_is_killed(tmp_path: Path, temporary: Path) -> None:
+    """Sixty clips: the run completes, its nodes have the bytes that they have without Ray, and no job was begun
+    more often than its retries explain."""
+    project = clips(tmp_path / "project", 60, 2, (96, 96))
+    alone = by_hand(project)
+    noted = f"ray_toy:Noted results/config/{config.load(project.write_config()).digest()[:16]}.json"
+    rules = [f"{rule}:ray_warm='{noted}'" for rule in ("video", "track", "index", "preview")]
+    begun_by = project.folder / "begun"
+
+    def begun() -> list[list[str]]:
+        return [line.split() for line in begun_by.read_text().splitlines()] if begun_by.is_file() else []
+
     with ray_hosts.Hosts(temporary, 3) as hosts, (tmp_path / "run.log").open("w") as log:
+        third = str(hosts.number(3))
         run = subprocess.Popen(
-            [*hosts.on(1), *command(project, *joined(hosts))],
+            [*hosts.on(1), *command(project, *joined(hosts), "--set-resources", *rules)],
             cwd=project.folder,
             env=environment(temporary),
             stdout=log,
             stderr=log,
         )
-        wait(lambda: len(list(project.store.glob("*/*/video/zarr.json"))) >= 3)
+        wait(lambda: len(begun()) > 60 and sum(host == third for *_, host in begun()) > 2, 120)
         hosts.kill(3)
-        assert run.wait(timeout=150) == 0, (tmp_path / "run.log").read_text()[-3000:]
+        assert run.wait(timeout=180) == 0, (tmp_path / "run.log").read_text()[-3000:]
     said = (tmp_path / "run.log").read_text()
     assert {s for s, _ in project.ledger().values()} == {"done"}
     assert project.gaitloom("verify").returncode == 0
-    sent, again = Counter(re.findall(r"Job (\d+) goes to Ray", said)), Counter(re.findall(r"restart job (\d+)", said))
-    assert sent == Counter(dict.fromkeys(sent, 1)) + again
-    assert len(sent) == len(walks) * 4 + 1
-    assert 1 <= again.total() <= 2, "what the host was doing, and no more"
-    same(project, local, *(f"S{n}/" for n in range(3, 10)))
+    same(project, alone)
+    sent = rebuild.ran(said)
+    assert len(sent) == 60 * 4 + 1
+    assert sent.total() - len(sent) == len(re.findall(r"restart job \d+", said)) <= 2, "what the host was doing"
+    times = Counter((rule, clip) for rule, clip, _ in begun())
+    assert times.keys() == sent.keys() - {rebuild.REPORT}
+    assert times <= sent
+    first = {(rule, clip): host for rule, clip, host in reversed(begun())}
+    assert {first[job] for job, count in times.items() if count > 1} <= {third}
+
+
+def test_incremental_rebuild(head: ray_hosts.Head, tmp_path: Path, temporary: Path) -> None:
+    """Each change remakes what it must, and nothing else is touched."""
+
+    def run(project: Project, *args: str) -> subprocess.CompletedProcess[str]:
+        asked = command(project, *joined(head), *args)
+        return subprocess.run(
+            asked, cwd=project.folder, env=environment(temporary), capture_output=True, text=True, check=False
+        )
+
+    project = rebuild.project(tmp_path / "project")
+    done = run(project)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rebuild.prove(project, run)

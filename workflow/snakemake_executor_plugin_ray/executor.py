@@ -9,16 +9,23 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+from snakemake.common.tbdstring import TBDString
+from snakemake.shell import shell
 from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from snakemake_executor_plugin_ray.client import Ray
+from snakemake_executor_plugin_ray.driver import THREADS
 from snakemake_executor_plugin_ray.pools import EPSILON, Needs, described
 
 WARM = "ray_warm"  # the resource that names the class
 LOOK_S = 0.2  # between looks at which jobs have ended
+LONGEST = 100_000  # characters of a command; a program's argument has 128 KiB
+TMPDIR = 'export TMPDIR="${TMPDIR:-/tmp}"; export TMP="$TMPDIR" TEMPDIR="$TMPDIR" TEMP="$TMPDIR"'  # as Snakemake does
+UNKNOWN = str(TBDString())  # such as {resources.tmpdir}: known only to Snakemake on the job's host
+SYSTEM_TMPDIR = "system_tmpdir"  # Snakemake's default for the resource
 CODE_S = 2  # for which the source of a warm class is taken for unchanged
 
 
@@ -73,13 +80,17 @@ class Executor(RemoteExecutor):
             self._ray = Ray(self._settings, self._ended)
         name = f"{job.name}.{job.jobid}.{job.attempt}"
         log = self._log(job)
+        pool = None
         if warm := self._warm(job):
             self.workflow.async_run(job.prepare())
             run, pool = self._call(job, warm)
             log = Path(job.log[0]).absolute() if job.log else log
             log.unlink(missing_ok=True)  # where there is none, the job has not begun
+        elif command := self._shell(job):
+            self.workflow.async_run(job.prepare())
+            run = {"command": command, "name": name}
         else:
-            run, pool = {"command": self.format_job_exec(job), "name": name}, None
+            run = {"command": self.format_job_exec(job), "name": name}
         needs = self._needs(job)
         self.report_job_submission(SubmittedJobInfo(job, external_jobid=name, aux={"log": log, "warm": bool(warm)}))
         self.logger.info(f"Job {job.jobid} goes to Ray, {f'to an actor of pool {pool}' if pool else 'as a task'}.")
@@ -108,22 +119,38 @@ class Executor(RemoteExecutor):
         return needs
 
     def _warm(self, job: Any) -> str | None:
-        """The class that does a job, if one does and the job asks for nothing that only a process of its own has."""
-        if job.is_group() or not (warm := job.resources.get(WARM)):
+        """The class that does a job, where one does."""
+        return None if self._wants_snakemake(job) else job.resources.get(WARM) or None
+
+    def _shell(self, job: Any) -> str | None:
+        """A job's shell command with what Snakemake sets around it, where that is all that the job needs."""
+        bash = Path(shell.get_executable() or "").name == "bash"
+        if self._wants_snakemake(job) or not job.rule.shellcmd or not bash or job.resources.get("shell_exec"):
             return None
+        threads = [f"export {name}={job.threads}" for name in THREADS]
+        command = f"{shell._get_process_prefix()}{job.shellcmd} {shell._process_suffix}"
+        if len(command) > LONGEST or UNKNOWN in command:
+            return None
+        return "\n".join([*threads, TMPDIR, command])
+
+    def _wants_snakemake(self, job: Any) -> bool:
+        """Whether a job asks for what only Snakemake gives it, started once more on the worker."""
+        if job.is_group():
+            return True
         deployed = self.workflow.deployment_settings.deployment_method
-        own_process = (
+        return bool(
             job.benchmark
             or job.is_shadow
             or job.is_run
             or job.is_pipe
+            or job.is_service
             or (DeploymentMethod.CONDA in deployed and job.conda_env)
             or (DeploymentMethod.APPTAINER in deployed and job.container_img)
             or (DeploymentMethod.ENV_MODULES in deployed and job.env_modules)
             or (self.workflow.workflow_settings.cache is not None and job.rule.cache)
-            or any(file.is_storage for file in (*job.input, *job.output))
+            or ("tmpdir" in job.rule.resources and job.rule.resources["tmpdir"].raw != SYSTEM_TMPDIR)
+            or any(file.is_storage for file in (*job.input, *job.output, *job.log))
         )
-        return None if own_process else warm
 
     def _call(self, job: Any, warm: str) -> tuple[dict[str, Any], str]:
         """What an actor is sent, and the name of its pool: the class, its key for this job, its code, its machine."""

@@ -74,7 +74,9 @@ def derive(job: "Job") -> dict[str, Any]:
 
 
 def _posed(job: "Job") -> Recording:
-    """What the backend sees on the clip's frames."""
+    """What the backend sees on the clip's frames; the next one is made ready while it computes."""
+    from gaitloom.video import ahead
+
     box = job.read("track").load("box")
     tracked = np.isfinite(box[:, 0])
     points = np.full((job.length, len(job.backend.format.points), 3), np.nan, np.float32)
@@ -87,7 +89,7 @@ def _posed(job: "Job") -> Recording:
                 sharpness[frame.index] = _sharpness(image, box[frame.index])
                 yield image, box[frame.index]
 
-    for index, found in zip(np.flatnonzero(tracked), job.backend.points(people()), strict=True):
+    for index, found in zip(np.flatnonzero(tracked), job.backend.points(ahead(people(), 1)), strict=True):
         if found is not None:
             points[index] = found
     return Recording(points, job.backend.format, job.backend.score_kind, sharpness)

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import rebuild
 import slurm
 from project import ROOT, Project
 from walker import Walk
@@ -20,7 +20,16 @@ from walker import Walk
 pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(slurm.missing()), reason=slurm.missing())]
 
 CHAIN = ("video", "track")  # as few levels as there can be: each waits for a look at the queue
-GROUPED = [f"{rule}=clip" for rule in (*CHAIN, "index", "preview")]
+GROUPED = ["--groups", *(f"{rule}=clip" for rule in (*CHAIN, "keypoints", "index", "preview"))]
+
+# `python -m snakemake` that looks at the queue every 2 s: the plugin waits 10 s longer after each look in vain.
+SNAKEMAKE = """
+import asyncio
+from snakemake.cli import main
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+RemoteExecutor.sleep = lambda self: asyncio.sleep(2)
+main()
+"""
 
 
 class Cluster(slurm.Slurm):
@@ -32,11 +41,10 @@ class Cluster(slurm.Slurm):
         return {**os.environ, "PATH": path, "XDG_CONFIG_HOME": f"{self.folder}/home", "NO_COLOR": "1"}
 
     def command(self, project: Project, *args: str) -> list[str]:
-        """`snakemake --profile slurm`, with looks at the queue that come sooner than the profile's."""
+        """`snakemake --profile slurm`."""
         project.write_config()
         files = ["--snakefile", str(ROOT / "Snakefile"), "--configfile", "config.yaml"]
-        sooner = ["--slurm-init-seconds-before-status-checks", "6", "--latency-wait", "10"]
-        return [sys.executable, "-m", "snakemake", "--profile", "slurm", *files, *sooner, *args]
+        return [sys.executable, "-c", SNAKEMAKE, "--profile", "slurm", *files, "--latency-wait", "10", *args]
 
     def snakemake(self, project: Project, *args: str) -> subprocess.CompletedProcess[str]:
         """Run to the end."""
@@ -55,6 +63,7 @@ class Cluster(slurm.Slurm):
                 stdout=log,
                 stderr=log,
                 text=True,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background shells ignore it
             )
 
     def jobs(self, project: Project, *columns: str) -> list[dict[str, str]]:
@@ -62,14 +71,15 @@ class Cluster(slurm.Slurm):
         rows = self.accounts("WorkDir", "Comment", "State", "JobName", *columns)
         return [row for row in rows if row["WorkDir"] == str(project.folder)]
 
-    def job(self, project: Project, rule: str, seconds: float = 60) -> tuple[str, str]:
-        """(job, node) of a running job of a rule, as soon as there is one."""
+    def job(self, project: Project, rule: str, nodes: tuple[str, ...] = slurm.NODES) -> tuple[str, str]:
+        """(job, node) of a running job of a rule on one of these nodes, as soon as there is one."""
 
         def found() -> list[tuple[str, str]]:
             ours = {row["JobID"] for row in self.jobs(project, "JobID")}
-            return [(job, node) for job, node, what in self.running() if f"rule_{rule}_" in what and job in ours]
+            running = [(job, node) for job, node, what in self.running() if f"rule_{rule}_" in what and job in ours]
+            return [(job, node) for job, node in running if node in nodes]
 
-        wait(found, seconds)
+        wait(found, 120)
         return found()[0]
 
 
@@ -79,6 +89,11 @@ def wait(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.1)
+
+
+def now() -> str:
+    """The time as accounting writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @pytest.fixture(scope="module")
@@ -98,20 +113,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def walks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Four short walks."""
+    """Twenty short walks."""
     folder = tmp_path_factory.mktemp("walks")
-    paths = [folder / f"{number}.mp4" for number in range(4)]
+    paths = [folder / f"{number}.mp4" for number in range(20)]
     for seed, path in enumerate(paths):
         Walk(frames=6, size=(320, 180), seed=seed).write(path)
     return paths
 
 
 @pytest.fixture(scope="module")
-def local(walks: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The same clips, made without Slurm: the truth that every run must come to."""
-    project = clips(tmp_path_factory.mktemp("local"), walks)
-    project.run()
-    return project
+def truth(walks: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What every file of these clips' nodes holds when they are made on this machine, without Slurm."""
+    return rebuild.by_hand(clips(tmp_path_factory.mktemp("truth"), walks))
 
 
 def clips(folder: Path, walks: list[Path]) -> Project:
@@ -123,104 +136,101 @@ def clips(folder: Path, walks: list[Path]) -> Project:
     return project
 
 
-def same(project: Project, local: Project, *left_out: str) -> None:
-    """Every node is whole and has the bytes that it has without Slurm, and nothing half-written lies about."""
-    ours, theirs = (
-        {p: b for p, b in run.bytes().items() if p.count("/") > 2 and not p.startswith(left_out)}
-        for run in (project, local)
-    )
-    assert sorted(ours) == sorted(theirs)
-    assert [p for p in ours if ours[p] != theirs[p]] == []
-    staging = project.results / ".staging"
-    assert not staging.is_dir() or not list(staging.iterdir())
+def of(truth: dict[str, bytes], *subjects: str) -> dict[str, bytes]:
+    """The part of the truth that is about these subjects."""
+    return {path: content for path, content in truth.items() if path.split("/")[0] in subjects}
 
 
-def test_four_clips(cluster: Cluster, walks: list[Path], local: Project, tmp_path: Path) -> None:
-    """The profile really submits, rules get what they ask for, GPU rules land on GPU nodes, and no byte differs."""
-    project = clips(tmp_path, walks)
-    done = cluster.snakemake(project, "--set-resources", "track:gpu=1", "--default-resources", "slurm_account=lab")
-    assert done.returncode == 0, done.stderr[-3000:]
-    (run,) = re.findall(r"SLURM run ID: (\S+)", done.stderr)
-    jobs = cluster.jobs(project, "ReqMem", "AllocCPUS", "AllocTRES", "Timelimit", "NodeList", "Account")
-    assert len(jobs) == 4 * 4 + 1, "every rule of every clip was a job of its own"
-    assert {(j["JobName"], j["State"], j["Account"]) for j in jobs} == {(run, "COMPLETED", "lab")}
-    assert {s for s, _ in project.ledger().values()} == {"done"}
-    same(project, local)
-    for job in jobs:
-        if job["Comment"] == "rule_report":
-            continue
-        wanted = "1000M" if "rule_index" in job["Comment"] else "1G"  # 1000 MB, and 400 a megapixel of 320x180
-        assert (job["ReqMem"], job["AllocCPUS"], job["Timelimit"]) == (wanted, "1", "00:16:00"), job
-        gpu = "rule_track" in job["Comment"]
-        assert ("gres/gpu=1" in job["AllocTRES"]) == gpu, job
-        assert not gpu or job["NodeList"] in slurm.GPU_NODES, job
-    (report,) = (project.results / "logs/slurm").glob("efficiency_report_*.csv")
-    with report.open() as file:
-        assert {row["RuleName"].split("_")[1] for row in csv.DictReader(file)} == {*CHAIN, "index", "preview", "report"}
-    again = cluster.snakemake(project)
-    assert "Nothing to be done" in again.stderr
-    assert project.plan() == {}, "nor without Slurm"
-
-
-def test_a_bad_clip_a_cancelled_job_a_drained_node_and_a_dead_node(
-    cluster: Cluster, walks: list[Path], local: Project, tmp_path: Path
+def test_twenty_clips_a_cancelled_job_a_drained_node_and_a_dead_node(
+    cluster: Cluster, walks: list[Path], truth: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """All at once: the other clips complete, elsewhere or again, and the ledger says what became of the bad one."""
+    """All in one run, which completes by its retries: jobs get what they ask for, GPU rules land on GPU nodes, nothing
+    begins on the drained node or ends well on the dead one, and no byte differs.
+    """
     project = clips(tmp_path, walks)
-    project.sheet("video | start | end\n S4_1.mp4 | 0 | 999")
-    run = cluster.begin(project, "--retries", "2")
+    account = ["--default-resources", "slurm_account=lab"]
+    seen = ["--groups", "index=seen", "preview=seen"]
+    run = cluster.begin(project, "--jobs", "8", "--set-resources", "track:gpu=1", *account, *seen)
+    drained = dead = None
     try:
-        _, drained = cluster.job(project, "video")
+        _, drained = cluster.job(project, "video", slurm.NODES[:2])
         cluster.run("scontrol", "update", f"nodename={drained}", "state=drain", "reason=test")
-        cancelled, _ = cluster.job(project, "track", 120)
+        drained_at = now()
+        cancelled, _ = cluster.job(project, "track")
         cluster.run("scancel", cancelled)
-        _, dead = cluster.job(project, "track", 120)
+        wait(lambda: cancelled not in [job for job, _, _ in cluster.running()])
+        _, dead = cluster.job(project, "track")
         cluster.kill_node(dead)
-        assert run.wait(timeout=300) != 0, "one clip cannot be made"
+        dead_at = now()
+        assert run.wait(timeout=600) == 0, (project.folder / "run.log").read_text()[-3000:]
     finally:
         run.kill()
-        cluster.run("scontrol", "update", f"nodename={drained}", "state=resume")
-        cluster.start_node(dead)
-    jobs = cluster.jobs(project, "ReqMem", "NodeList")
-    states = [job["State"].split()[0] for job in jobs]
-    assert states.count("CANCELLED") == 1
-    assert states.count("NODE_FAIL") >= 1
-    bad = [job for job in jobs if job["Comment"] == "rule_video_wildcards_S4_trial-1"]
-    assert [job["ReqMem"] for job in bad] == ["1G", "2G", "3G"], "once, and two retries that are given more"
-    assert not [job for job in jobs[states.index("NODE_FAIL") + states.count("NODE_FAIL") :] if job["NodeList"] == dead]
-    ledger = project.ledger()
-    assert {k for k, (state, _) in ledger.items() if state != "done"} == {("S4/trial-1", node) for node in CHAIN}
-    assert ledger["S4/trial-1", "video"][0] == "failed"
-    assert "S4_1.mp4 has only 6 frames, but its segment ends at 999" in ledger["S4/trial-1", "video"][1]
-    same(project, local, "S4/")
-    assert dead != drained
+        if drained:
+            cluster.run("scontrol", "update", f"nodename={drained}", "state=resume")
+        if dead:
+            cluster.start_node(dead)
+    rebuild.whole(project, truth)
+    assert {s for s, _ in project.ledger().values()} == {"done"}
+    asked = ("ReqMem", "AllocCPUS", "AllocTRES", "Timelimit")
+    jobs = cluster.jobs(project, "NodeList", "Account", "JobID", "Start", *asked)
+    (name,) = {job["JobName"] for job in jobs}
+    assert f"SLURM run ID: {name}" in (project.folder / "run.log").read_text()
+    assert {job["Account"] for job in jobs} == {"lab"}
+    (again,) = [job for job in jobs if job["JobID"] == cancelled]
+    assert again["State"].startswith("CANCELLED")
+    assert "NODE_FAIL" in {job["State"] for job in jobs if job["NodeList"] == dead}
+    assert all(job["Start"] <= drained_at for job in jobs if job["NodeList"] == drained)
+    assert all(job["State"] != "COMPLETED" for job in jobs if job["NodeList"] == dead and job["Start"] > dead_at)
+    for rule in CHAIN:
+        for number in range(1, 21):
+            tries = [job for job in jobs if job["Comment"] == f"rule_{rule}_wildcards_S{number}_trial-1"]
+            assert [job["State"] for job in tries].count("COMPLETED") == 1
+            limits = [("1G", "00:16:00"), ("2G", "00:32:00"), ("3G", "00:48:00")]
+            assert [(job["ReqMem"], job["Timelimit"]) for job in tries] == limits[: len(tries)]
+            assert {job["AllocCPUS"] for job in tries} == {"1"}
+            assert {"gres/gpu=1" in job["AllocTRES"] for job in tries} == {rule == "track"}
+            assert rule != "track" or {job["NodeList"] for job in tries} <= {*slurm.GPU_NODES}
+    (report,) = (project.results / "logs/slurm").glob("efficiency_report_*.csv")
+    with report.open() as file:
+        assert {row["RuleName"].split("_")[1] for row in csv.DictReader(file)} >= {*CHAIN, "report"}
+    assert "Nothing to be done" in cluster.snakemake(project).stderr
+    assert project.plan() == {}, "nor without Slurm"
     wait(lambda: cluster.states().count("idle") == len(slurm.NODES))
 
 
-def test_interrupted_and_killed_snakemake(cluster: Cluster, walks: list[Path], local: Project, tmp_path: Path) -> None:
-    """kill -9 leaves jobs running; after --unlock the same command completes beside them, with the same bytes. Ctrl-C
-    leaves none.
+def test_interrupted_and_killed_snakemake(
+    cluster: Cluster, walks: list[Path], truth: dict[str, bytes], tmp_path: Path
+) -> None:
+    """kill -9 leaves jobs running; after `gaitloom unlock` the same command completes beside them, with the same bytes.
+    Ctrl-C leaves none.
     """
     project = clips(tmp_path, walks[:1])
     run = cluster.begin(project)
-    cluster.job(project, "video", 120)
+    cluster.job(project, "video")
     run.send_signal(signal.SIGINT)
     assert run.wait(timeout=60) != 0
     wait(lambda: not cluster.running(), 20)
     run = cluster.begin(project)
-    job, _ = cluster.job(project, "track", 120)
+    job, _ = cluster.job(project, "track")
     run.send_signal(signal.SIGKILL)
     run.wait()
     assert job in [each for each, _, _ in cluster.running()]
     refused = cluster.snakemake(project)
     assert refused.returncode != 0 and "LockException" in refused.stderr
-    assert cluster.snakemake(project, "--unlock").returncode == 0
+    assert project.gaitloom("unlock").returncode == 0
     done = cluster.snakemake(project)
     assert done.returncode == 0, done.stderr[-3000:]
     wait(lambda: not cluster.running())
-    same(project, local, "S2/", "S3/", "S4/")
+    rebuild.whole(project, of(truth, "S1"))
     assert {s for s, _ in project.ledger().values()} == {"done"}
-    assert project.gaitloom("verify").returncode == 0
+
+
+def test_incremental_rebuild(cluster: Cluster, tmp_path: Path) -> None:
+    """A store that was begun without Slurm; one Slurm job a clip, and one for the report."""
+    project = rebuild.project(tmp_path / "project")
+    project.run()
+    rebuild.prove(project, lambda project, *args: cluster.snakemake(project, *GROUPED, *args))
+    assert {job["State"] for job in cluster.jobs(project)} == {"COMPLETED"}
 
 
 def test_a_job_over_its_memory_is_given_more(cluster: Cluster, walks: list[Path], tmp_path: Path) -> None:
@@ -235,16 +245,19 @@ def test_a_job_over_its_memory_is_given_more(cluster: Cluster, walks: list[Path]
 
 
 def test_a_group_a_clip_keeps_a_bad_clip_to_itself(
-    cluster: Cluster, walks: list[Path], local: Project, tmp_path: Path
+    cluster: Cluster, walks: list[Path], truth: dict[str, bytes], tmp_path: Path
 ) -> None:
     project = clips(tmp_path, walks[:2])
     project.sheet("video | start | end\n S1_1.mp4 | 0 | 999")
-    done = cluster.snakemake(project, "--retries", "0", "--groups", *GROUPED)
+    done = cluster.snakemake(project, "--retries", "0", *GROUPED)
     assert done.returncode != 0
     states = sorted(job["State"] for job in cluster.jobs(project))
     assert states == ["COMPLETED", "FAILED"], "one Slurm job a clip"
-    assert {c for (c, _), (state, _) in project.ledger().items() if state == "done"} == {"S2/trial-1"}
-    same(project, local, "S1/", "S3/", "S4/")
+    ledger = project.ledger()
+    assert {c for (c, _), (state, _) in ledger.items() if state == "done"} == {"S2/trial-1"}
+    assert ledger["S1/trial-1", "video"][0] == "failed"
+    assert "S1_1.mp4 has only 6 frames, but its segment ends at 999" in ledger["S1/trial-1", "video"][1]
+    rebuild.whole(project, of(truth, "S2"))
 
 
 @pytest.mark.parametrize(

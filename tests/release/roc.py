@@ -2,9 +2,9 @@
 
     python roc.py FOLDER CACHE
 
-prints, for each profile, a JSON line of the requirements that are not met. The only document that the checks need from
-outside is RO-Crate's JSON-LD context; it is served from the rocrate package, whose copy is of RO-Crate 1.3, with the two
-names in which 1.1 differs for a workflow put back.
+prints, for each profile, a JSON line of the requirements that are not met. The only document that the checks need
+from outside is RO-Crate's JSON-LD context; it is served from the rocrate package, whose copy is of RO-Crate 1.3, with
+the names in which 1.1 differs for a workflow put back.
 """
 
 import email.message

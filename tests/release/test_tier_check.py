@@ -1,68 +1,32 @@
 """The last look at a release: a clean one passes, and each of the planted leaks is found, by its own sentence."""
 
 import re
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from unittest import mock
 
 import numpy as np
 import pytest
 from gaitloom import gate
 from gaitloom.errors import GaitloomError
-from gaitloom.release import build, parts, tier_check
+from gaitloom.release import tier_check
 from gaitloom.release.checks.holdings import finer
 from gaitloom.release.checks.words import Words, trie
-from gaitloom.release.contents import Contents
-from gaitloom.release.dataset import Dataset
 from gaitloom.release.settings import TierName
 
-from release import leaks, sample
+from release import built, leaks
 
-TIERS = {
-    "open": {"k": 1, "exporters": ["zarr", "alphapose", "coco", "cgv", "progait", "health_gait"]},
-    "registered": {"k": 1},
-    "controlled": {"k": 1, "exporters": ["zarr", "progait", "opengait", "health_gait"]},
-}
-
-
-class _Documents(ModuleType):
-    """Stands for the documents that people read, which have tests of their own."""
-
-    @staticmethod
-    def write(contents: Contents) -> None:
-        (contents.folder / "CHANGELOG.md").write_text("# 1.0.0\n\nThe first.\n")
-
-
-def made(folder: Path, tier: TierName) -> Contents:
-    """A release as its last check sees it: built, and looked at by that check."""
-    plan = sample.plan(folder, tiers=TIERS)
-    for path in plan.parts(tier):
-        parts.make(plan, path, tier)
-    with mock.patch.dict(sys.modules, {"gaitloom.release.documents": _Documents("documents")}):
-        target = build.build(plan, tier)
-    dataset = Dataset.of(plan, tier)
-    return Contents(dataset, target, build._parts(dataset), None)
-
-
-@pytest.fixture(scope="module")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Contents]]:
-    folder = tmp_path_factory.mktemp("laboratory")
-    yield {"open": made(folder, "open"), "controlled": made(folder, "controlled")}
-
-
-def test_a_clean_release_passes(releases: dict[str, Contents]) -> None:
-    for contents in releases.values():
+def test_a_clean_release_passes() -> None:
+    for contents in (built.release("open"), built.release("controlled")):
         tier_check.check(contents)
         assert len(list(contents.data.glob("*.zip"))) >= 8
 
 
 @pytest.mark.parametrize("leak", [*leaks.OPEN, *leaks.CONTROLLED], ids=lambda leak: leak.__name__)
-def test_a_leak_is_found(releases: dict[str, Contents], tmp_path: Path, leak: leaks.Leak) -> None:
+def test_a_leak_is_found(tmp_path: Path, leak: leaks.Leak) -> None:
+    tier: TierName
     tier, archive = ("open", leaks.OPEN[leak]) if leak in leaks.OPEN else ("controlled", leaks.CONTROLLED[leak])
-    contents = leaks.copied(releases[tier], tmp_path / "release", archive)
+    contents = leaks.copied(built.release(tier), tmp_path / "release", archive)
     sentence = leak(contents)
     found = [str(f) for f in tier_check.findings(contents)]
     assert any(re.search(sentence, f) for f in found), found
@@ -71,9 +35,9 @@ def test_a_leak_is_found(releases: dict[str, Contents], tmp_path: Path, leak: le
     assert "\n" not in str(error.value)
 
 
-def test_pictures_of_a_clip_that_was_not_audited_are_found(releases: dict[str, Contents], tmp_path: Path) -> None:
+def test_pictures_of_a_clip_that_was_not_audited_are_found(tmp_path: Path) -> None:
     """The gate says no to one clip after all; its pictures are there in two layouts."""
-    contents = leaks.copied(releases["controlled"], tmp_path / "r", "zarr_deidentified.zip", "progait_videos.zip")
+    contents = leaks.copied(built.release("controlled"), tmp_path / "r", "zarr_deidentified.zip", "progait_videos.zip")
     red = contents.dataset.entries[0]
     judged = gate.releasable
     answers = {red.clip.path: ["the gate coverage is red"]}
@@ -85,9 +49,9 @@ def test_pictures_of_a_clip_that_was_not_audited_are_found(releases: dict[str, C
     assert not any(other in f for f in found), "the others' are as they should be"
 
 
-def test_what_somebody_did_not_agree_to_is_found(releases: dict[str, Contents], tmp_path: Path) -> None:
+def test_what_somebody_did_not_agree_to_is_found(tmp_path: Path) -> None:
     """One of two people did not agree to silhouettes, which the tier holds."""
-    contents = leaks.copied(releases["controlled"], tmp_path / "r", "zarr_silhouette.zip", "progait_masks.zip")
+    contents = leaks.copied(built.release("controlled"), tmp_path / "r", "zarr_silhouette.zip", "progait_masks.zip")
     subject = contents.dataset.entries[0].subject
     entries = tuple(
         replace(e, nodes={n: d for n, d in e.nodes.items() if n != "silhouette"}) if e.subject == subject else e

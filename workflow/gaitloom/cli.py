@@ -201,6 +201,53 @@ def evaluate(
 
 
 @app.command()
+def accept(
+    variant: Annotated[str, typer.Argument(help="Name of a node beside an old one, such as keypoints_next.")],
+    config: ConfigFile = CONFIG,
+    over: Annotated[
+        str | None, typer.Option(help="In whose place, if not that of its modality's name.", metavar="NODE")
+    ] = None,
+) -> None:
+    """Report what changes if a variant takes a node's place, and print the lines of the configuration that do it."""
+    from gaitloom import accept as accepting
+
+    accepting.accept(Plan.read(config), variant, over)
+
+
+@app.command()
+def splits(
+    config: ConfigFile = CONFIG,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="CSV or TSV, a row a subject; else participants and clip sheet.", metavar="FILE"),
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder; else results/splits.", metavar="FOLDER")] = None,
+    folds: Annotated[int | None, typer.Option(help="So many folds, each tested once.", metavar="K")] = None,
+    leave_one_out: Annotated[
+        bool, typer.Option("--leave-one-out", help="Each subject (or family) is tested once.")
+    ] = False,
+    shares: Annotated[
+        str | None, typer.Option(help="One split: shares of train, validation, test.", metavar="0.7,0.1,0.2")
+    ] = None,
+    preset: Annotated[Literal["health_gait"] | None, typer.Option(help="A published recipe.")] = None,
+    validation: Annotated[
+        float | None, typer.Option(help="Its share of all people, with --folds (0.1) and --leave-one-out (0).")
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Column whose classes are shared out; age:18,35,50 in bands. May be repeated."),
+    ] = None,
+    family: Annotated[str, typer.Option(help="Column of those who stay together.")] = "family",
+    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+) -> None:
+    """Say who is trained on and who is tested on; whoever is in an earlier split stays."""
+    from gaitloom import split_files
+
+    way = split_files.Way(preset, folds, leave_one_out, shares, validation, by or (), family, seed)
+    split_files.write(config, table, to, way)
+
+
+@app.command()
 def export(
     node: Annotated[str, typer.Argument(help="Name of a keypoints node.")],
     clip: Annotated[list[str] | None, typer.Argument(help="subject/clip; all clips where none is named.")] = None,
@@ -236,12 +283,57 @@ def withdraw(
     subject: Annotated[str, typer.Argument(help="Who withdrew consent.")],
     config: ConfigFile = CONFIG,
     session: Annotated[str | None, typer.Option(help="Only this session of theirs.")] = None,
+    node: Annotated[
+        list[str] | None,
+        typer.Option("--node", help="Only this node, or modality, and what is made from it; may be repeated."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove, do not only list.")] = False,
 ) -> None:
-    """Remove everything made of a person who withdrew consent, and refuse them from now on."""
+    """Remove everything made of a person who withdrew consent, or one kind of it, and refuse it from now on."""
     from gaitloom import withdraw as withdrawing
 
-    withdrawing.withdraw(config, subject, session, yes)
+    withdrawing.withdraw(config, subject, session, yes, node or [])
+
+
+releases = typer.Typer(name="release", help="What leaves the laboratory.", no_args_is_help=True)
+app.add_typer(releases)
+TierOption = Annotated[Literal["open", "registered", "controlled"], typer.Option(help="Who may have it.")]
+
+
+@releases.command()
+def part(
+    clip: Annotated[str, typer.Argument(help="subject/clip")], tier: TierOption, config: ConfigFile = CONFIG
+) -> None:
+    """Export one clip for one tier (what the workflow's jobs call)."""
+    from gaitloom.release import parts
+
+    parts.make(Plan.read(config), clip, tier)
+
+
+@releases.command()
+def build(tier: TierOption, config: ConfigFile = CONFIG) -> None:
+    """Build a tier's release from its parts, or go on where a build broke off (what `snakemake release` calls)."""
+    from gaitloom.release import build as building
+
+    print(building.build(Plan.read(config), tier))
+
+
+@releases.command()
+def show(config: ConfigFile = CONFIG) -> None:
+    """Show what each tier holds or would hold, and what is left out, and why."""
+    from gaitloom.release import show as showing
+
+    showing.show(Plan.read(config))
+
+
+@releases.command("verify")
+def verify_release(
+    folder: Annotated[Path, typer.Argument(help="Folder of a release.", metavar="FOLDER")],
+) -> None:
+    """Check a release from its folder alone, without the store. Exit code 1 where something is wrong."""
+    from gaitloom.release import verify as verifying
+
+    raise typer.Exit(verifying.main(folder))
 
 
 @app.command()

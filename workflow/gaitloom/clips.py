@@ -101,6 +101,12 @@ class NodeKey:
         return f"{self.clip}/{self.node}"
 
 
+def of_path(path: str) -> Clip:
+    """Subject and session of a clip that the sheet may not have, by its `{subject}/{clip}`."""
+    subject, _, name = path.partition("/")
+    return Clip(subject, session=next((part[4:] for part in name.split("_") if part.startswith("ses-")), ""))
+
+
 # Columns of a sheet in their order; `extra` follows, one column each.
 COLUMNS = tuple(f.name for f in fields(Clip) if f.name != "extra")
 BY_HAND = (*KEY, "video", "start", "end", "box", "capture_fps", "sync_offset_s", "exclude")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from gaitloom import backends, clips, decisions, modalities, weights
 from gaitloom.clips import Clip
 from gaitloom.errors import GaitloomError
+from gaitloom.release.settings import Release
 from gaitloom.strict import Strict
 from gaitloom.weight_files import AnyWeight
 
@@ -134,6 +135,21 @@ class Clips(Strict):
         return self
 
 
+class Kept(Strict):
+    """The parts of a recipe that stay as an earlier version of GaitLoom wrote them."""
+
+    modality_version: int | None = Field(None, ge=1, description="The modality's version then.")
+    backend_version: int | None = Field(None, ge=1, description="The backend's version then.")
+    options: dict[str, Any] | None = Field(None, description="All of the modality's options, as the recipe has them.")
+    backend_options: dict[str, Any] | None = Field(None, description="All of the backend's, as the recipe has them.")
+    weights: dict[str, str] | None = Field(None, description="Weight files and their SHA-256, as the recipe has them.")
+    licence: str | None = Field(None, description="The backend's licence, as the recipe has it.")
+
+    def recipe(self) -> dict[str, Any]:
+        """These parts, as they stand in a recipe."""
+        return self.model_dump(exclude_none=True)
+
+
 class Node(Strict):
     """One derived product: how it is made, and from which other nodes."""
 
@@ -143,6 +159,10 @@ class Node(Strict):
     reads: dict[str, str] = Field(
         {},
         description="Which node to read for a modality, if not its manual one, else the one of the same name.",
+    )
+    kept: Kept = Field(
+        Kept(),  # pyright: ignore[reportCallIssue]
+        description="What an earlier version of GaitLoom wrote into its recipe: nodes made so stay, and none is made.",
     )
     device: str | None = Field(None, pattern=DEVICE, description="Where its model runs, if not as the whole run.")
     batch: int | None = Field(None, ge=1, description="Frames that its model is given at once: 1 on a CPU, 8 on a GPU.")
@@ -192,6 +212,7 @@ class Config(Strict):
         Review(),  # pyright: ignore[reportCallIssue]
         description="What people decided when they looked at the clips.",
     )
+    release: Release | None = Field(None, description="What leaves the laboratory, and for whom; null for nothing.")
     accept_licences: tuple[str, ...] = Field(
         (), description="Licences with conditions that you accept, by name (AGPL-3.0, or not for commercial use)."
     )
@@ -337,7 +358,8 @@ def _sentence(error: ValidationError, model: type[BaseModel], where: str = "") -
         )
         return f"{path}: unknown key; {hint}"
     message = fault["msg"].removeprefix("Value error, ")
-    return message if message.startswith(("clips.", "nodes.", "preview.", "review.")) else f"{path}: {message}"
+    whole = message.startswith(("clips.", "nodes.", "preview.", "review.", "release."))
+    return message if whole else f"{path}: {message}"
 
 
 def _submodel(model: type[BaseModel], part: int | str) -> type[BaseModel]:

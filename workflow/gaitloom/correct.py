@@ -37,6 +37,9 @@ def correct(plan: Plan, node: str, paths: list[str], layout: Layout) -> None:
     base = plan.reads[node][modality]
     written = 0
     for clip, found in stored(plan, base, paths):
+        if node in plan.withheld(clip.path):
+            warn(f"{clip.path} has no {node}: consent was withdrawn.")
+            continue
         if plan.files(clip, node):
             warn(f"{clip.path} has been corrected; to begin anew, move {folder / clip.path} away.")
             continue

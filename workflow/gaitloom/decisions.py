@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gaitloom.clips import EXCLUDED, OK, Clip, box_of, number, rows_by_hand
+from gaitloom.clips import EXCLUDED, OK, Clip, box_of, number, of_path, rows_by_hand
 from gaitloom.errors import GaitloomError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def read(
     rows = rows_by_hand(path, ("clip", "decision"), COLUMNS, "decision file", "review.decisions", "remove it.")
     for row, values in rows:
         decision = _decision(row, values, f"{path} row {row}")
-        if decision.clip not in known and withdrawn(_of_path(decision.clip)):
+        if decision.clip not in known and withdrawn(of_path(decision.clip)):
             continue
         if decision.clip not in known:
             near = difflib.get_close_matches(decision.clip, sorted(known), 3)
@@ -90,12 +90,6 @@ def _decision(row: int, values: dict[str, str], where: str) -> Decision:
         raise GaitloomError(f"{where}: the frames {start or 0} to {end} are none; end must be greater than start.")
     box = box_of(values.get("box", ""), where)
     return Decision(row, values["clip"], decision, start, end, box, values.get("of", ""), values.get("note", ""))
-
-
-def _of_path(path: str) -> Clip:
-    """Subject and session of a clip by its path."""
-    subject, _, name = path.partition("/")
-    return Clip(subject, session=next((p[4:] for p in name.split("_") if p.startswith("ses-")), ""))
 
 
 def _looked(values: dict[str, str], where: str) -> None:

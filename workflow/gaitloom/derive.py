@@ -16,7 +16,7 @@ from gaitloom import backends, modalities
 from gaitloom.clips import Clip, NodeKey, write_if_changed
 from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
-from gaitloom.progress import say
+from gaitloom.progress import say, warn
 from gaitloom.provenance import Recipe, digest, run_record, software
 from gaitloom.store import Node, Staged, Store
 
@@ -142,6 +142,8 @@ class Job:
 def derive(plan: Plan, key: NodeKey, recipe_digest: str, loaded: dict[str, Any] | None = None) -> None:
     """Make one node and publish it; or leave the store as it was, with the reason in `results/failures`.
 
+    Where another of the clip's nodes was made by the same recipe, it is copied, and nothing is computed.
+
     A process that makes many nodes by one configuration hands in a dictionary, `loaded`, which keeps their backends.
 
     Raises:
@@ -154,7 +156,8 @@ def derive(plan: Plan, key: NodeKey, recipe_digest: str, loaded: dict[str, Any] 
         recipe = plan.recipe(key, recipe_digest)
         store.withdraw_index(key, recipe_digest)
         store.clear(key)
-        record = _make(plan, store, key, recipe, recipe_digest, loaded)
+        _same_content(plan.accepted[key.clip], results)
+        record = _copy(store, key, recipe_digest, results) or _make(plan, store, key, recipe, recipe_digest, loaded)
     except Exception as error:
         reason = _reason(error, plan, key, results)
         with contextlib.suppress(OSError):  # a full disk cannot take the reason either; the log has it
@@ -164,11 +167,48 @@ def derive(plan: Plan, key: NodeKey, recipe_digest: str, loaded: dict[str, Any] 
     write_if_changed(results / "provenance" / f"{key}.json", json.dumps(record, indent=1) + "\n")
 
 
+def _copy(store: Store, key: NodeKey, recipe_digest: str, results: Path) -> dict[str, Any] | None:
+    """The run record of a node that is published as a copy of another of its clip's, with what that one's record says
+    of its making; None where no other was made by this recipe, or none is whole."""
+    from gaitloom.verify import damage
+
+    for other in store.alike(key, recipe_digest):
+        staged = store.stage(key)
+        try:  # with new time stamps: Snakemake looks at them. A copy, no link: one bad file shall not spoil two nodes
+            shutil.copytree(store.path(other), staged.folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            found = damage(staged.folder) or ["was made anew meanwhile"] * (staged.digest != recipe_digest)
+            if not found:
+                staged.move_in(recipe_digest)
+        except OSError as error:
+            found = [f"could not be copied ({type(error).__name__})"]
+        finally:
+            staged.discard()
+        if not found:
+            say(f"{key} is a copy of {other.node}, which was made by the same recipe")
+            made = _record_of(results, other, recipe_digest)
+            return {**made, "copied_from": other.node, "copied": datetime.now(UTC).isoformat()}
+        warn(f"{key} is no copy of {other.node}, which {found[0]}; `gaitloom verify` says more")
+    return None
+
+
+def _record_of(results: Path, key: NodeKey, recipe_digest: str) -> dict[str, Any]:
+    """A node's run record; where it is of another making, or lost, the digest alone."""
+    try:
+        record = json.loads((results / "provenance" / f"{key}.json").read_text())
+    except (OSError, ValueError):
+        record = {}
+    return record if record.get("recipe_digest") == recipe_digest else {"recipe_digest": recipe_digest}
+
+
 def _make(
     plan: Plan, store: Store, key: NodeKey, recipe: Recipe, recipe_digest: str, loaded: dict[str, Any] | None
 ) -> dict[str, Any]:
     started = datetime.now(UTC)
-    _same_content(plan.accepted[key.clip], plan.config.results)
+    if old := plan.kept.get(key.node):
+        raise GaitloomError(
+            f"{key} cannot be made: nodes.{key.node}.kept keeps what an earlier version of GaitLoom made "
+            f"({', '.join(sorted(old))}); accept a variant of it, or remove that key (docs/upgrading.md)."
+        )
     staged = store.stage(key)
     job = Job(plan, store, key, recipe, staged, loaded)
     try:

@@ -93,13 +93,13 @@ def evaluate(plan: Plan, first: str, second: str, by: str | None, tsv: bool, plo
     """
     modality = _modality(plan, first, second)
     groups = _groups(plan, by)
-    tallies = _compare(plan, modality, first, second)
+    tallies = compare(plan, modality, first, second)
     rows = dict(tallies)
     for value in sorted({groups[path] for path in tallies} - {""}):
         rows[value] = Tally.together([tally for path, tally in tallies.items() if groups[path] == value])
     chosen = {name: tally for name, tally in rows.items() if not by or name not in tallies}
     rows["all"] = Tally.together(list(tallies.values()))
-    table = [["of", *COUNTS, *FIGURES[modality]], *([name, *_row(modality, tally)] for name, tally in rows.items())]
+    table = [["of", *COUNTS, *FIGURES[modality]], *([name, *row_of(modality, tally)] for name, tally in rows.items())]
     if tsv:
         csv.writer(sys.stdout, delimiter="\t", lineterminator="\n").writerows(table)
     else:
@@ -136,7 +136,7 @@ def _groups(plan: Plan, by: str | None) -> dict[str, str]:
     return {path: f"{by}={value(clip)}" if by else "" for path, clip in plan.accepted.items()}
 
 
-def _compare(plan: Plan, modality: str, first: str, second: str) -> dict[str, Tally]:
+def compare(plan: Plan, modality: str, first: str, second: str) -> dict[str, Tally]:
     """Clip → its tally, for every clip that has both nodes as they are planned."""
     store = Store(plan.config.results)
     pairs: list[tuple[Clip, Node, Node]] = []
@@ -163,10 +163,11 @@ def _compare(plan: Plan, modality: str, first: str, second: str) -> dict[str, Ta
 def _open(plan: Plan, store: Store, clip: Clip, node: str) -> Node | None:
     """A clip's node, None where the store does not have it as planned."""
     key = plan.key(clip, node)
-    return store.open(key) if store.digest(key) == plan.planned(key) else None
+    planned = plan.planned(key)
+    return store.open(key) if planned and store.digest(key) == planned else None
 
 
-def _row(modality: str, tally: Tally) -> list[str]:
+def row_of(modality: str, tally: Tally) -> list[str]:
     """The values of a line: `COUNTS` and the modality's figures, '' for what there is none of."""
     neither, only_a, only_b, both = (int(n) for n in tally.frames)
     frames = neither + only_a + only_b + both

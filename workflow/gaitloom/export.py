@@ -43,9 +43,12 @@ def stored(plan: Plan, node: str, paths: Iterable[str]) -> Iterable[tuple[Clip, 
     """
     store = Store(plan.config.results)
     clips = [plan.clip(p) for p in paths] or list(plan.accepted.values())
-    there = [c for c in clips if store.digest(plan.key(c, node)) == plan.planned(plan.key(c, node))]
+    planned = {c.path: plan.planned(plan.key(c, node)) for c in clips}
+    there = [c for c in clips if planned[c.path] and store.digest(plan.key(c, node)) == planned[c.path]]
     for clip in clips:
-        if clip not in there:
+        if node in plan.withheld(clip.path):
+            warn(f"{clip.path} has no {node}: consent was withdrawn.")
+        elif clip not in there:
             warn(f"{clip.path} has no {node} of the present plan; run snakemake to make it.")
     if not there:
         raise GaitloomError(f"No clip has {node}; run snakemake to make it.")

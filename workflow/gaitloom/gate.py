@@ -54,6 +54,8 @@ def judge(plan: Plan, store: Store, clip: Clip, tier: Tier) -> Verdict:
     if plan.audited is None:
         return Verdict(clip, tier, reasons=("the configuration makes no audit node; add one under nodes",))
     name, audited = plan.audited
+    if gone := [n for n in plan.audited if n in plan.withheld(clip.path)]:
+        return Verdict(clip, tier, reasons=(f"consent for {' and '.join(gone)} was withdrawn; nothing proves it safe",))
     keys = {n: plan.key(clip, n) for n in plan.audited}
     planned = plan.digests_of(clip.path)
     stored = {n: store.attributes(key) for n, key in keys.items()}

@@ -33,7 +33,7 @@ def index_root(plan: Plan) -> None:
     store = Store(plan.config.results)
     rows: list[dict[str, Any]] = []
     for path, clip in plan.accepted.items():
-        if store.index(path) is None and any(store.digest(plan.key(clip, n)) for n in plan.nodes):
+        if store.index(path) is None and any(store.digest(plan.key(clip, n)) for n in plan.nodes_of_clip(path)):
             index_clip(plan, path)
         if (index := store.index(path)) is not None:
             rows.append({"path": path, **_row(index)})

@@ -46,20 +46,22 @@ def propose(plan: Plan, paths: Sequence[str]) -> str:
     """Rows for the hand-written sheet (TSV text), one a walk; start and end count the video's own frames.
 
     Raises:
-        GaitloomError: a named clip is not planned, or has no track yet.
+        GaitloomError: a named clip is not planned, or has no track.
     """
-    clips = [plan.clip(p) for p in paths] or list(plan.accepted.values())
+    node = plan.nodes_of("track")[0]
+    clips = [plan.clip(p) for p in paths] or [c for p, c in plan.accepted.items() if node in plan.nodes_of_clip(p)]
     text = io.StringIO()
     table = csv.writer(text, delimiter="\t", lineterminator="\n")
     table.writerow(COLUMNS)
     for clip in clips:
-        table.writerows(_rows(plan, clip))
+        table.writerows(_rows(plan, clip, node))
     return text.getvalue()
 
 
-def _rows(plan: Plan, clip: Clip) -> list[list]:
-    store = Store(plan.config.results)
-    node = store.open(plan.key(clip, plan.nodes_of("track")[0]))
+def _rows(plan: Plan, clip: Clip, track: str) -> list[list]:
+    key = plan.key(clip, track)
+    plan.digest(key)
+    node = Store(plan.config.results).open(key)
     box, time = node.load("box"), node.load("time")
     folders = plan.config.clips.folders
     video = next(Path(clip.video).relative_to(f).as_posix() for f in folders if Path(clip.video).is_relative_to(f))

@@ -5,18 +5,19 @@ one.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gaitloom import backends, clips, config, decisions, modalities, needs, weights
+from gaitloom import backends, clips, config, decisions, modalities, needs, tombstones, weights
 from gaitloom.clip_files import Hashes
 from gaitloom.clips import OK, Clip, NodeKey
 from gaitloom.config import Config, modality_of
 from gaitloom.decisions import Decision
 from gaitloom.errors import GaitloomError
 from gaitloom.provenance import SCHEMA, Recipe, digest
+from gaitloom.release.settings import TierName
 from gaitloom.tombstones import Tombstones
 
 
@@ -29,13 +30,13 @@ class Plan:
 
     config: Config
     clips: list[Clip]
+    withdrawn: InitVar[Tombstones | None] = None  # the table's, if not given
     _digests: dict[str, dict[str, str]] = field(default_factory=dict, repr=False)
+    _parts: dict[str, dict[str, tuple[str, list[str]]]] = field(default_factory=dict, repr=False)
 
-    def __post_init__(self) -> None:
-        gone = self.config.clips.withdrawn
-        self._decided = decisions.read(
-            self.config.review.decisions, self.clips, lambda clip: Tombstones(gone).refuse(clip)
-        )
+    def __post_init__(self, withdrawn: Tombstones | None) -> None:
+        self.marks = Tombstones.of(self.config) if withdrawn is None else withdrawn
+        self._decided = decisions.read(self.config.review.decisions, self.clips, self.marks.refuse)
         self.clips = decisions.without_excluded(self.clips, self._decided)
 
     @classmethod
@@ -67,6 +68,26 @@ class Plan:
         """The names of every clip's nodes, `video` first, each after those it reads."""
         return self.config.order()
 
+    def nodes_of_clip(self, path: str) -> list[str]:
+        """The names of one clip's nodes: all but those for which consent was withdrawn, and what reads them."""
+        gone = self._withheld.get(path)
+        return [n for n in self.nodes if n not in gone] if gone else self.nodes
+
+    def withheld(self, path: str) -> list[str]:
+        """The nodes that a clip does not have because consent was withdrawn for them, or for what they read."""
+        gone = self._withheld.get(path)
+        return [n for n in self.nodes if n in gone] if gone else []
+
+    @property
+    def some_withheld(self) -> bool:
+        """Whether there are clips that do not have every node."""
+        return bool(self._withheld)
+
+    @cached_property
+    def _withheld(self) -> dict[str, set[str]]:
+        gone = ((path, tombstones.withheld(self.marks, clip, self.reads)) for path, clip in self.accepted.items())
+        return {path: nodes for path, nodes in gone if nodes}
+
     def nodes_of(self, modality: str) -> list[str]:
         """The nodes of one modality."""
         return [n for n in self.nodes if modality_of(n) == modality]
@@ -81,7 +102,7 @@ class Plan:
     def needs(self) -> dict[str, needs.Needs]:
         """Node → what its jobs need, also for `index` and `preview`."""
         made = {n: backends.find(modality_of(n), self.config.nodes[n].backend).SPEC.needs for n in self.nodes[1:]}
-        return {**made, "video": needs.VIDEO, "index": needs.INDEX, "preview": needs.PREVIEW}
+        return {**made, "video": needs.VIDEO, "index": needs.INDEX, "preview": needs.PREVIEW, "part": needs.PART}
 
     def on_gpu(self, node: str) -> bool:
         """Whether a node's jobs need a GPU."""
@@ -132,8 +153,8 @@ class Plan:
 
     def hash_files(self) -> None:
         """Hash every clip's files once, for the jobs to come."""
-        for clip in self.accepted.values():
-            for node in self._from_files:
+        for path, clip in self.accepted.items():
+            for node in self._from_files.keys() - self._withheld.get(path, ()):
                 for file in self.files(clip, node).values():
                     self.hashes.of(file)
         self.hashes.save()
@@ -141,6 +162,19 @@ class Plan:
     @cached_property
     def _made(self) -> dict[str, Recipe]:
         """The part of each node's recipe that is the same for every clip."""
+        return {node: {**recipe, **self.kept.get(node, {})} for node, recipe in self._written.items()}
+
+    @cached_property
+    def kept(self) -> dict[str, Recipe]:
+        """Node → the parts of its recipe that are kept as an earlier version of GaitLoom wrote them, where this one
+        writes others: those nodes stay in the store, and none can be made."""
+        kept = {n: chosen.kept.recipe() for n, chosen in self.config.nodes.items()}
+        parts = {n: {k: v for k, v in old.items() if v != self._written[n].get(k)} for n, old in kept.items()}
+        return {n: old for n, old in parts.items() if old}
+
+    @cached_property
+    def _written(self) -> dict[str, Recipe]:
+        """The same, as this version of GaitLoom writes it."""
         made: dict[str, Recipe] = {}
         for node in self.nodes:
             modality = modality_of(node)
@@ -168,7 +202,7 @@ class Plan:
     def recipes(self, clip: Clip) -> dict[str, Recipe]:
         """The recipe of each of a clip's nodes; they chain from the video's content upwards."""
         recipes: dict[str, Recipe] = {}
-        for node in self.nodes:
+        for node in self.nodes_of_clip(clip.path):
             recipe = dict(self._made[node])
             if node == "video":
                 recipe["source"] = {
@@ -230,16 +264,26 @@ class Plan:
         """The digest of the recipe that a node should have; None where it is not planned."""
         return self.digests_of(key.clip).get(key.node) if key.clip in self.accepted else None
 
+    def digest(self, key: NodeKey) -> str:
+        """The digest of the recipe that a node should have.
+
+        Raises:
+            GaitloomError: the clip or node is not planned.
+        """
+        if planned := self.planned(key):
+            return planned
+        if key.node in self.withheld(key.clip):
+            raise GaitloomError(f"{key} is not made: consent for it, or for what it reads, was withdrawn.")
+        raise GaitloomError(f"{key} is not in the plan; check the clip sheet and the configuration's nodes.")
+
     def recipe(self, key: NodeKey, expected: str) -> Recipe:
         """The recipe of one node, if it is the expected one.
 
         Raises:
             GaitloomError: the clip or node is not planned, or its recipe has changed since the job was planned.
         """
-        clip = self.accepted.get(key.clip)
-        if clip is None or key.node not in self.nodes:
-            raise GaitloomError(f"{key} is not in the plan; check the clip sheet and the configuration's nodes.")
-        recipe = self.recipes(clip)[key.node]
+        self.digest(key)
+        recipe = self.recipes(self.accepted[key.clip])[key.node]
         if digest(recipe) != expected:
             raise GaitloomError(f"The recipe of {key} changed since this job was planned; run snakemake again.")
         return recipe
@@ -251,7 +295,7 @@ class Plan:
     def preview_digest(self, path: str) -> str:
         """What a clip's preview depends on: the nodes it shows, and how."""
         digests = self.digests_of(path)
-        shown = {n: digests[n] for n in ("video", *self.shown.values())}
+        shown = {n: digests[n] for n in ("video", *self.shown_of(path).values())}
         return digest({"nodes": shown, "preview": self._preview})
 
     def report_digest(self) -> str:
@@ -267,7 +311,7 @@ class Plan:
     def _preview(self) -> dict[str, Any]:
         return self.config.preview.model_dump(mode="json")
 
-    @property
+    @cached_property
     def shown(self) -> dict[str, str]:
         """Role → node that the preview shows, for those that the configuration makes: the manual one where there is
         one and no other is named."""
@@ -276,12 +320,32 @@ class Plan:
         named = {r: self.config.preferred(r) if n == r else n for r, n in named.items()}
         return {r: n for r, n in named.items() if n in self.nodes}
 
+    def shown_of(self, path: str) -> dict[str, str]:
+        """The same for one clip: of the nodes that it has."""
+        gone = self._withheld.get(path, ())
+        return {r: n for r, n in self.shown.items() if n not in gone}
+
     @property
     def audited(self) -> tuple[str, str] | None:
         """The audit by which the release rules go, and the deidentified node that it looks at; None where the
         configuration makes none."""
         audit = self.config.review.audit
         return (audit, self.reads[audit]["deidentified"]) if audit in self.nodes else None
+
+    def parts(self, tier: TierName) -> dict[str, tuple[str, list[str]]]:
+        """Clip → digest of its part in a tier's release, and the nodes that must be there for it; asked only where a
+        release is made."""
+        from gaitloom.release.parts import wanted
+
+        if tier not in self._parts:
+            self._parts[tier] = wanted(self, tier)
+        return self._parts[tier]
+
+    def release_digest(self, tier: TierName) -> str:
+        """What a tier's release depends on."""
+        from gaitloom.release.build import planned
+
+        return planned(self, tier)
 
     def clip_attributes(self, clip: Clip) -> dict[str, Any]:
         """What the clip's group in the store says of it: key, columns and camera; no name or path of a file."""
@@ -295,4 +359,4 @@ class Plan:
 
     def keys(self) -> Iterator[NodeKey]:
         """Every planned node, clip by clip."""
-        return (NodeKey.parse(f"{path}/{node}") for path in self.accepted for node in self.nodes)
+        return (NodeKey.parse(f"{path}/{node}") for path in self.accepted for node in self.nodes_of_clip(path))

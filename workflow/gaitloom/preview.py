@@ -37,7 +37,7 @@ class Overlay:
         self.caption = clip.path
         self._nodes = {
             role: store.open(plan.key(clip, node))
-            for role, node in plan.shown.items()
+            for role, node in plan.shown_of(clip.path).items()
             if role != "deidentified" and store.digest(plan.key(clip, node)) is not None
         }
         if "track" in self._nodes:
@@ -189,7 +189,7 @@ def raw_pictures(clip: Clip, pts: np.ndarray) -> Iterator[np.ndarray]:
 
 def _covered(plan: Plan, store: Store, clip: Clip, length: int) -> Iterator[np.ndarray]:
     """The de-identified frames, or a plain ground where the configuration makes none."""
-    name = plan.shown.get("deidentified")
+    name = plan.shown_of(clip.path).get("deidentified")
     if name is None:
         size = store.open(plan.key(clip, "video")).attributes
         ground = np.full((size["height"], size["width"], 3), GROUND, np.uint8)

@@ -18,6 +18,9 @@ Recipe = dict[str, Any]
 # The layout of nodes (attributes, chunking, axes); part of every recipe.
 SCHEMA = 1
 
+# The parts of a recipe that another version of GaitLoom may write otherwise for the same configuration.
+KEPT = ("modality_version", "backend_version", "options", "backend_options", "weights", "licence")
+
 
 def canonical(document: Any) -> str:
     """JSON with sorted keys and no spaces: the same document gives the same text."""
@@ -29,12 +32,30 @@ def digest(document: Any) -> str:
     return hashlib.sha256(canonical(document).encode()).hexdigest()
 
 
-def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
-    """The dotted keys in which two recipes differ, sorted."""
+def changes(old: Any, new: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted key → old and new value, for every key in which two recipes differ; None where one has no such key."""
     if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
-        return [] if old == new else [prefix]
-    keys = sorted({*old, *new})
-    return [d for k in keys for d in differences(old.get(k), new.get(k), f"{prefix}.{k}".strip("."))]
+        return {} if old == new else {prefix: (old, new)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in sorted({*old, *new}):
+        found |= changes(old.get(key), new.get(key), f"{prefix}.{key}".strip("."))
+    return found
+
+
+def differences(old: Any, new: Any) -> list[str]:
+    """The dotted keys in which two recipes differ, sorted."""
+    return list(changes(old, new))
+
+
+def keeping(old: Recipe, new: Recipe) -> str:
+    """What `nodes.<node>.kept` has to say, as YAML, for nodes made by `old` to stay where `new` is planned, because an
+    earlier version of GaitLoom made them; empty where they differ in more than that."""
+    import yaml
+
+    kept = {k: old[k] for k in KEPT if k in old and old[k] != new.get(k)}
+    if not any(k.endswith("_version") for k in kept) or {**new, **kept} != old:
+        return ""
+    return yaml.safe_dump(kept, default_flow_style=True, width=10**6).strip()
 
 
 def software(packages: Iterable[str]) -> dict[str, str]:

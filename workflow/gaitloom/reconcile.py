@@ -17,6 +17,7 @@ from gaitloom import config as settings
 from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
 from gaitloom.progress import say
+from gaitloom.provenance import differences
 
 RECORDS = Path(".snakemake/metadata")
 MARKER = RECORDS / ".gaitloom"  # names the store that the records belong to, and is lost with them
@@ -38,6 +39,7 @@ def begin(values: dict[str, Any], workflow: Any) -> Plan:
         if workflow.is_main_process:
             _hold(plan.config.results)
             _guard(plan.config.results)
+            _guard_kept(plan)
         return plan
     except GaitloomError as error:
         raise WorkflowError(str(error)) from None
@@ -64,6 +66,33 @@ def _guard(results: Path) -> None:
     _mark(results)
 
 
+def _guard_kept(plan: Plan) -> None:
+    """Stop where a node that is kept, since it cannot be made again, is not as planned: it would be deleted first.
+
+    A clip whose video or segment changed is let go: its node is of other content, and the ledger will say so.
+
+    Raises:
+        GaitloomError: there is one; the sentence names it, and in what it differs.
+    """
+    if not plan.kept:
+        return
+    from gaitloom.store import Store
+
+    store = Store(plan.config.results)
+    for node in plan.kept:
+        for clip in plan.accepted.values():
+            key = plan.key(clip, node)
+            stored, planned = store.attributes(key), plan.planned(key)
+            if stored is None or planned in (None, stored.get("recipe_digest")) or store.alike(key, planned):
+                continue
+            changed = differences(stored.get("recipe"), plan.recipes(clip)[node])
+            if "inputs.video" not in changed:
+                raise GaitloomError(
+                    f"nodes.{node}.kept: {key} could not be made again, and it was made with another "
+                    f"{', '.join(changed)}; undo what changed that, or remove that key (docs/upgrading.md)."
+                )
+
+
 def _mark(results: Path) -> None:
     identity = results / ".id"
     if not identity.is_file():
@@ -86,6 +115,7 @@ def reconcile(config_file: Path, prune: bool) -> None:
     results = settings.load(config_file).results
     with alone(results):
         plan = Plan.load(settings.load(config_file).model_dump(mode="json"), scan=True)
+        _guard_kept(plan)
         store = Store(results)
         kept = 0
         for key in store.list():

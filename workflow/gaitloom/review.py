@@ -33,9 +33,11 @@ NOT_COVERED = "application"  # the gate that no cover heals: what it shows is a 
 
 
 def queue(plan: Plan) -> list[Verdict]:
-    """The clips against which something speaks, the red ones first, then by name."""
+    """The clips against which something speaks, the red ones first, then by name; those apart of which there is nothing
+    to look at, since consent for that was withdrawn."""
     store = Store(plan.config.results)
-    verdicts = [judge(plan, store, clip, "basic") for clip in plan.accepted.values()]
+    clips = [c for path, c in plan.accepted.items() if not set(plan.audited or ()) & set(plan.withheld(path))]
+    verdicts = [judge(plan, store, clip, "basic") for clip in clips]
     return sorted((v for v in verdicts if v.reasons), key=lambda v: (not v.red, v.audit is None, v.clip.path))
 
 

@@ -155,7 +155,7 @@ def _name(config: Config, videos: dict[str, Video]) -> list[Clip]:
 
 def _without_withdrawn(config: Config, videos: dict[str, Video], clips: list[Clip]) -> list[Clip]:
     """Leave out, from the cache of videos too, whoever withdrew: no table is to name them."""
-    marks = Tombstones(config.clips.withdrawn)
+    marks = Tombstones.of(config)
     refused = [c for c in clips if marks.refuse(c)]
     kept = [c for c in clips if c not in refused]
     for path in sorted({c.video for c in refused} & set(videos) - {c.video for c in kept}):

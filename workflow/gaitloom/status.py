@@ -13,10 +13,10 @@ from typing import Any
 from gaitloom.clips import OK, Clip
 from gaitloom.gate import releasable
 from gaitloom.plan import Plan
-from gaitloom.provenance import differences
+from gaitloom.provenance import differences, keeping
 from gaitloom.store import Store
 
-STATES = ("done", "failed", "waiting", "missing", "stale", "rejected", "excluded", "unplanned")
+STATES = ("done", "failed", "waiting", "missing", "stale", "withdrawn", "rejected", "excluded", "unplanned")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def ledger(plan: Plan) -> list[Row]:
         else:
             name = clip.path if clip.subject else Path(clip.video).name
             rows.append(Row(name, "", clip.status, clip.reason))
-    planned = set(plan.accepted)
+    planned = set(plan.accepted)  # what was withdrawn has a row already
     rows += [
         Row(
             key.clip,
@@ -68,6 +68,8 @@ def _nodes(plan: Plan, store: Store, clip: Clip) -> Iterator[Row]:
         elif stored:
             state[node] = "stale"
             reason = f"made with another {', '.join(differences(stored.get('recipe'), recipes[node]))}"
+            if kept := keeping(stored.get("recipe", {}), recipes[node]):
+                reason += f", by an earlier version of GaitLoom; `kept: {kept}` in nodes.{node} keeps it"
         elif failure := _failure(plan.config.results / "failures" / f"{key}.json", planned):
             state[node], reason = "failed", failure
         elif waits:
@@ -75,6 +77,12 @@ def _nodes(plan: Plan, store: Store, clip: Clip) -> Iterator[Row]:
         else:
             state[node], reason = "missing", f"not made; logs/{node}/{clip.path}.log says more if it was tried"
         yield Row(clip.path, node, state[node], reason)
+    for node in plan.withheld(clip.path):
+        there = store.attributes(plan.key(clip, node)) is not None
+        reason = (
+            "but it is in the store; run `gaitloom withdraw` again" if there else "consent for it, or for what it reads"
+        )
+        yield Row(clip.path, node, "withdrawn", reason)
 
 
 def _failure(path: Path, planned: str) -> str | None:

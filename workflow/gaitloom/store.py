@@ -67,6 +67,12 @@ class Store:
             raise GaitloomError(f"{key} is not in the store; run snakemake to make it.")
         return Node(zarr.open_group(self.path(key), mode="r", zarr_format=3))
 
+    def alike(self, key: NodeKey, recipe_digest: str) -> list[NodeKey]:
+        """The clip's other nodes that were made by this recipe, sorted."""
+        modality = key.node.split("_")[0]
+        others = (NodeKey(key.subject, key.name, p.name) for p in (self.root / key.clip).glob(f"{modality}*"))
+        return sorted(other for other in others if other != key and self.digest(other) == recipe_digest)
+
     def list(self) -> list[NodeKey]:
         """Everything that stands where a node belongs, sorted; empty folders, which Snakemake makes ahead, apart."""
         return sorted(
@@ -185,6 +191,11 @@ class Staged:
             raise
         self._streams: list[FrameStream] = []
 
+    @property
+    def digest(self) -> str | None:
+        """The digest of the recipe that made the node, None while it is in the making."""
+        return (_attributes(self.folder) or {}).get("recipe_digest")
+
     def put(self, name: str, data: np.ndarray, dims: Sequence[str], **attributes: Any) -> None:
         """Write a small array whole, as one chunk; `dims` names its dimensions."""
         array = self._group.create_array(
@@ -257,9 +268,10 @@ class Staged:
         document = _group({"Conventions": "CF-1.11", **attributes, **stamp}, arrays)
         document["attributes"]["seal"] = seal_of(document)
         self.store._write(self.folder, document)
-        return self._move_in(stamp["recipe_digest"])
+        return self.move_in(stamp["recipe_digest"])
 
-    def _move_in(self, ours: str) -> bool:
+    def move_in(self, ours: str) -> bool:
+        """Rename the sealed node, made by the recipe with the digest `ours`, into the store, as `publish` does."""
         target = self.store.path(self.key)
         target.parent.mkdir(parents=True, exist_ok=True)
         while True:

@@ -12,12 +12,17 @@ from gaitloom.clips import NodeKey
 from gaitloom.plan import Plan
 from gaitloom.progress import say, track
 from gaitloom.provenance import digest
+from gaitloom.remains import Remains
 from gaitloom.store import METADATA, Store, dimensions, file_sha256, seal_of
 
 
 def faults(store: Store, key: NodeKey) -> list[str]:
     """Everything wrong with one node by itself, read without consolidated metadata of anything above it."""
-    folder = store.path(key)
+    return damage(store.path(key)) or list(_schema(store, key, store.attributes(key) or {}))
+
+
+def damage(folder: Path) -> list[str]:
+    """Everything in a node's folder that is not as it was sealed."""
     try:
         document = json.loads((folder / METADATA).read_bytes())
         attributes = document["attributes"]
@@ -31,7 +36,7 @@ def faults(store: Store, key: NodeKey) -> list[str]:
     found = list(_changed(folder, checksums))
     if digest(recipe) != attributes["recipe_digest"]:
         found.append("has a recipe that does not match its digest")
-    return found or list(_schema(store, key, attributes))
+    return found
 
 
 def _changed(folder: Path, checksums: dict[str, str]) -> Iterator[str]:
@@ -102,11 +107,12 @@ def _consolidated(folder: Path, name: str) -> dict[str, Any]:
 
 def main(plan: Plan, drop: bool) -> int:
     """Check everything; print each fault; with `drop`, remove what is bad. Returns the exit code."""
-    store = Store(plan.config.results)
+    store, remains = Store(plan.config.results), Remains(plan)
     bad: list[tuple[NodeKey, list[str]]] = []
-    keys = store.list()
+    keys, forbidden = store.list(), set(remains.nodes())
     for key in track(keys, "verifying nodes"):
-        found = faults(store, key)
+        found = ["is there, though consent for it, or for what it was made from, was withdrawn"]
+        found = found if key in forbidden else faults(store, key)
         planned = plan.planned(key)
         if not found and planned is not None and store.digest(key) != planned:
             found = ["is stale: the plan has another recipe for it"]
@@ -119,9 +125,14 @@ def main(plan: Plan, drop: bool) -> int:
             store.drop(key)
             (plan.config.results / ".reported").unlink(missing_ok=True)
     broken = _indexes(store, drop)
+    left = [*map(str, remains.files()), *remains.rows()]
+    for name in left:
+        print(f"{name} is of what was withdrawn")
+    if left:
+        say(f"{len(left)} files and rows are left of what was withdrawn; run `gaitloom withdraw` again")
     if not bad and not broken:
         say(f"{len(keys)} nodes are sound")
-        return 0
+        return int(bool(left))
     if drop:
         say(f"dropped {len(bad)} nodes and {broken} indexes; run snakemake to make them again")
     else:

@@ -42,7 +42,9 @@ def _clips(plan: Plan) -> Table:
 def _clip(plan: Plan, path: str) -> Tree:
     store, clip = Store(plan.config.results), plan.clip(path)
     tree = Tree(path)
-    for node in plan.nodes:
+    for node in plan.withheld(path):
+        tree.add(f"{node}: withdrawn")
+    for node in plan.nodes_of_clip(path):
         key = plan.key(clip, node)
         attributes = store.attributes(key)
         if attributes is None:

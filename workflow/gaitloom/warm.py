@@ -74,9 +74,11 @@ class Worker:
         return _model(configuration, job["rule"])
 
 
-def _stamp(settings: config.Config) -> tuple[int, int]:
-    stat = (settings.results / "clips.tsv").stat()
-    return stat.st_mtime_ns, stat.st_size
+def _stamp(settings: config.Config) -> tuple[int, ...]:
+    """Of what else than the configuration a plan is read from: sheet and withdrawals."""
+    files = settings.results / "clips.tsv", settings.clips.withdrawn
+    stats = [f.stat() for f in files if f.is_file()]
+    return tuple(n for stat in stats for n in (stat.st_mtime_ns, stat.st_size))
 
 
 @cache

@@ -1,15 +1,19 @@
 # What all rules share: the plan, and how they ask it. The plan scans the input folders in the main process only;
 # jobs read the sheet that it resolved. Every node has a rule of its own name, and so do log folder and profile key.
 import sys
+from functools import cache
+from os.path import exists
 from pathlib import Path
 from shlex import quote
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from gaitloom import cluster
+from gaitloom.clips import NodeKey
 from gaitloom.reconcile import begin
 
 PLAN = begin(config, workflow)
+RELEASE = PLAN.config.release
 
 
 pathvars:
@@ -43,12 +47,53 @@ def source(wildcards):
 
 def reads(node):
     """The nodes that this one reads. Not ancient: Snakemake would carry a change no further than one rule at a time.
-    It compares the small zarr.json by content, so their time stamps mean nothing either.
+    It compares the small zarr.json by content, so their time stamps mean nothing either. A node that is kept, and
+    cannot be made, depends on no file: Snakemake would delete it whenever one of them is made again.
     """
     return [
         f"<results>/store.zarr/{{subject}}/{{clip}}/{name}/zarr.json"
         for name in PLAN.reads[node].values()
+        if node not in PLAN.kept
     ]
+
+
+def of_clip(nodes):
+    """Those of these nodes that a clip has. Only where some clip lacks some, each is asked: patterns are quicker."""
+
+    def there(wildcards):
+        path = f"{wildcards.subject}/{wildcards.clip}"
+        has = PLAN.nodes_of_clip(path)
+        return [f"<results>/store.zarr/{path}/{n}/zarr.json" for n in nodes if n in has]
+
+    every = "<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json"
+    return there if PLAN.some_withheld else expand(every, node=nodes)
+
+
+@cache
+def batch():
+    """The clips of this run, and whether its report follows: under `--batch all=i/n` some of them, and with the last.
+
+    Snakemake would divide the files of `all` by the alphabet: that tears clips apart, has the report on all of them in
+    the first batch, and refuses the last one once a clip has failed. So it is told of no batch.
+    """
+    chosen, clips = workflow.dag_settings.batch, list(PLAN.accepted)
+    if not chosen or chosen.rulename != "all":
+        return clips, True
+    workflow.dag_settings.batch = None
+    return chosen.get_batch(clips), chosen.is_final
+
+
+def lost(paths):
+    """What of these clips is not there. Snakemake does not miss a file below one that is there, as the report or a
+    clip's index may be, so these are targets of their own; nodes without an index above them it reaches by itself.
+    """
+    results = PLAN.config.results.as_posix()
+    for path in paths:
+        files = [f"store.zarr/{path}/zarr.json", f"preview/{path}.jpg"]
+        if exists(f"{results}/{files[0]}"):
+            nodes = PLAN.nodes_of_clip(path)
+            files += [f"store.zarr/{path}/{node}/zarr.json" for node in nodes]
+        yield from (f"<results>/{f}" for f in files if not exists(f"{results}/{f}"))
 
 
 def environment(node):
@@ -58,9 +103,9 @@ def environment(node):
 
 def recipe(node):
     """The digest of the node's recipe for a clip: the one truth about what is up to date."""
-    return lambda wildcards: PLAN.digests_of(f"{wildcards.subject}/{wildcards.clip}")[
-        node
-    ]
+    return lambda wildcards: PLAN.digest(
+        NodeKey(wildcards.subject, wildcards.clip, node)
+    )
 
 
 def cores(node):
@@ -83,5 +128,22 @@ def needs(node):
     return {"mem_mb": memory, "runtime": minutes, "ray_warm": WARM, **gpu}
 
 
+def part_of(tier, wildcards):
+    """Digest of a clip's part, and the nodes that it needs."""
+    return PLAN.parts(tier)[f"{wildcards.subject}/{wildcards.clip}"]
+
+
+def part_reads(tier):
+    """The nodes that a clip's part is made from."""
+    return lambda wildcards: [
+        f"<results>/store.zarr/{wildcards.subject}/{wildcards.clip}/{node}/zarr.json"
+        for node in part_of(tier, wildcards)[1]
+    ]
+
+
 onstart:
     cluster.check(workflow)
+    if not batch()[
+        1
+    ]:  # what this batch makes is not in a report that is there; the last batch writes another
+        (PLAN.config.results / ".reported").unlink(missing_ok=True)

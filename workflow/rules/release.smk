@@ -1,21 +1,5 @@
 # release: the tiers' archives. Never part of `all`: one part a clip and tier, then one release a tier.
 
-RELEASE = PLAN.config.release
-
-
-def part_of(tier, wildcards):
-    """Digest of a clip's part, and the nodes that it needs."""
-    return PLAN.parts(tier)[f"{wildcards.subject}/{wildcards.clip}"]
-
-
-def part_reads(tier):
-    """The nodes that a clip's part is made from."""
-    return lambda wildcards: [
-        f"<results>/store.zarr/{wildcards.subject}/{wildcards.clip}/{node}/zarr.json"
-        for node in part_of(tier, wildcards)[1]
-    ]
-
-
 for tier in RELEASE.tiers if RELEASE else ():
 
     rule:

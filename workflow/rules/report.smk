@@ -3,10 +3,7 @@
 
 rule preview:
     input:
-        expand(
-            "<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
-            node=["video", *PLAN.shown.values()],
-        ),
+        of_clip(["video", *PLAN.shown.values()]),
     output:
         video="<results>/preview/{subject}/{clip}.mp4",
         strip="<results>/preview/{subject}/{clip}.jpg",
@@ -28,13 +25,16 @@ rule preview:
 REPORT = f"{GAITLOOM} index {CONFIG} && {GAITLOOM} report {CONFIG}"
 
 
+def finished(wildcards):
+    """What stands at the end of every clip of this batch. The job itself takes what there is, of all of them."""
+    clips = batch()[0] if workflow.is_main_process else []
+    files = "<results>/store.zarr/{path}/zarr.json", "<results>/preview/{path}.jpg"
+    return expand(files, path=clips)
+
+
 rule report:
     input:
-        expand(
-            "<results>/store.zarr/{path}/zarr.json",
-            path=PLAN.accepted,
-        ),
-        expand("<results>/preview/{path}.jpg", path=PLAN.accepted),
+        finished,
     output:
         touch("<results>/.reported"),
     log:
@@ -45,7 +45,7 @@ rule report:
         mem_mb=lambda wildcards, attempt: attempt * (2000 + len(PLAN.accepted) // 10),
         runtime=lambda wildcards, attempt: attempt * (60 + len(PLAN.accepted) // 100),
     params:
-        digest=PLAN.report_digest(),
+        digest=lambda wildcards: PLAN.report_digest(),
     shell:
         f"({REPORT}) > {{log:q}} 2>&1"
 

@@ -3,10 +3,7 @@
 
 rule index:
     input:
-        expand(
-            "<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
-            node=PLAN.nodes,
-        ),
+        of_clip(PLAN.nodes),
     output:
         "<results>/store.zarr/{subject}/{clip}/zarr.json",
     log:

@@ -163,11 +163,9 @@ def read(dataset: Dataset, entry: Entry) -> Part:
 def wanted(plan: Plan, tier: TierName) -> dict[str, tuple[str, list[str]]]:
     """Plan's clip → digest of its part, and the nodes that must be there for it: what the workflow's rules ask."""
     dataset = Dataset.of(plan, tier)
-    audited = plan.audited
-    return {
-        e.clip.path: (
-            planned(dataset, e),
-            ["video", *e.nodes, *([audited[0]] if audited and e.of("deidentified") else [])],
-        )
-        for e in dataset.entries
-    }
+
+    def audits(entry: Entry) -> list[str]:
+        made = plan.nodes_of_clip(entry.clip.path)
+        return [n for n in (plan.audited or ())[:1] if n in made and entry.of("deidentified")]
+
+    return {e.clip.path: (planned(dataset, e), ["video", *e.nodes, *audits(e)]) for e in dataset.entries}

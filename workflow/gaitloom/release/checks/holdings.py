@@ -114,8 +114,9 @@ class Holdings:
             yield f"is of {modality}: {why}, by consent or by what the audit says"
 
     def clips_of(self, member: str) -> list[str]:
-        """The clips that a name names."""
-        return [c for s in PSEUDONYM.findall(member) for c in self._named.get(s, ()) if _within(c, member)]
+        """The clips that a name names: of two that both stand in it, the longer."""
+        found = [c for s in PSEUDONYM.findall(member) for c in self._named.get(s, ()) if _within(c, member)]
+        return [c for c in found if not any(c != o and o.startswith(c) for o in found)]
 
     @cached_property
     def _named(self) -> dict[str, list[str]]:
@@ -201,6 +202,6 @@ def finer(value: str, precision: Precision, column: str) -> bool:
 
 
 def _within(clip: str, member: str) -> bool:
-    """Whether the clip's own name stands in a member's, as a whole."""
-    name = clip.split("/", 1)[1]
-    return re.search(rf"(?<![a-z0-9-]){re.escape(name)}(?![a-z0-9-])", member) is not None
+    """Whether the clip's own name stands in a member's, as a whole; ProGait's has '-' for '_'."""
+    name = re.escape(clip.split("/", 1)[1]).replace("_", "[_-]")
+    return re.search(rf"(?<![A-Za-z0-9-]){name}(?![A-Za-z0-9])", member) is not None

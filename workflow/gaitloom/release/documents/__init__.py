@@ -4,6 +4,7 @@ Templates stand in `templates/`; facts are gathered once in `facts`. What is tol
 for `told` to say.
 """
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def write(contents: Contents) -> None:
         "missing": completeness.left_out(contents),
         "labels": sorted(p.stem for p in (contents.data / "labels").glob("*.tsv")),
         "sizes": sorted({(part.width, part.height) for part in contents.parts}),
-        "rates": sorted({float(source.fps) for source in dataset.sources()}),
+        "rates": sorted({float(Fraction(part.fps)) for part in contents.parts}),
     }
     names = {"README.md", "DATASHEET.md", "STATISTICS.md", "LICENSE.txt"}
     names |= {"DEIDENTIFICATION.md"} if found.pictures else set()

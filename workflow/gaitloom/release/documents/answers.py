@@ -23,7 +23,9 @@ def read(path: Path | None) -> dict[str, str]:
         elif heading:
             answers[heading] += f"{line}\n"
         elif line.strip() and not line.startswith("# "):
-            raise GaitloomError(f"{path}: '{line.strip()}' is below no heading; put it below `## {SECTIONS[0]}`, or another.")
+            raise GaitloomError(
+                f"{path}: '{line.strip()}' is below no heading; put it below `## {SECTIONS[0]}`, or another."
+            )
     return {section: answer.strip() for section, answer in answers.items()}
 
 

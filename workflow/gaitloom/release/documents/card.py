@@ -1,8 +1,5 @@
 """The head of README.md, which the Hugging Face hub reads, and how each layout is opened."""
 
-import fnmatch
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,20 +15,21 @@ TASKS = {"keypoints": "keypoint-detection", "silhouette": "image-segmentation", 
 TABLES = ("clips", "participants")
 
 UNZIP = """import glob, shutil
-for archive in sorted(glob.glob("data/{exporter}_*.zip")):
+for archive in glob.glob("data/{exporter}_*.zip"):
     shutil.unpack_archive(archive, "{exporter}")
 """
-# Layout → files that show it, and what opens one of them; the first that there is stands in the card.
+# Layout → a suffix of its files, and what opens one of them; the first that there is stands in the card. No names of
+# clips: where access is to be asked for, everybody can read the card.
 OPENED = {
-    "health_gait": [("participants_measures.csv", 'import pandas\npeople = pandas.read_csv("{file}", dtype=str)')],
+    "health_gait": [(".csv", 'import pandas\npeople = pandas.read_csv("health_gait/participants_measures.csv")')],
     "progait": [
-        ("metadata.jsonl", 'import datasets\nvideos = datasets.load_dataset("progait", split="train")'),
-        ("*_keypoints.npy.gz", 'import gzip, numpy\nkeypoints = numpy.load(gzip.open("{file}"))'),
+        (".jsonl", 'import datasets\nvideos = datasets.load_dataset("progait", split="train")'),
+        (".gz", 'import gzip, numpy\narray = numpy.load(gzip.open(glob.glob("progait/annotations/*/*.npy.gz")[0]))'),
     ],
-    "cgv": [("*.parquet", 'import pandas\nframes = pandas.read_parquet("{file}")')],
-    "opengait": [("*.pkl", 'import pickle\nframes = pickle.load(open("{file}", "rb"))')],
-    "coco": [("annotations/*.json", 'from pycocotools.coco import COCO\nannotations = COCO("{file}")')],
-    "alphapose": [("*-results.json", 'import json\npeople = json.load(open("{file}"))')],
+    "cgv": [(".parquet", 'import pandas\nframes = pandas.read_parquet(glob.glob("cgv/parquet/*/*.parquet")[0])')],
+    "opengait": [(".pkl", 'import pickle\nframes = pickle.load(open(glob.glob("opengait/pkl/*/*/*/*.pkl")[0], "rb"))')],
+    "coco": [(".json", 'from pycocotools.coco import COCO\ncoco = COCO(glob.glob("coco/annotations/*/*.json")[0])')],
+    "alphapose": [(".json", 'import json\nframes = json.load(open(glob.glob("alphapose/*/*/*.json")[0]))')],
 }
 ZARR = """import xarray, zarr
 store = zarr.storage.ZipStore("{place}", mode="r")
@@ -82,9 +80,11 @@ def opened(contents: Contents) -> dict[str, str]:
     found: dict[str, str] = {}
     for exporter in dict.fromkeys(a.exporter for a in contents.archives):
         archives = [a for a in contents.archives if a.exporter == exporter]
-        code = _zarr(archives) if exporter == "zarr" else _unzipped(contents.data, exporter, archives)
-        if code:
-            found[exporter] = code
+        suffixes = {suffix for archive in archives for suffix in archive.suffixes}
+        if exporter == "zarr":
+            found[exporter] = _zarr(archives)
+        elif code := next((code for suffix, code in OPENED[exporter] if suffix in suffixes), ""):
+            found[exporter] = UNZIP.format(exporter=exporter) + code
     return found
 
 
@@ -92,14 +92,3 @@ def _zarr(archives: list[Archive]) -> str:
     whole = sorted((a for a in archives if a.name == f"zarr_{a.what}.zip"), key=lambda a: a.what != "keypoints")
     start = ZARR.format(place=f"data/{whole[0].name}") if whole else ZARR_SPLIT.format(what=f"zarr_{archives[0].what}")
     return start + ZARR_CLIP
-
-
-def _unzipped(data: Path, exporter: str, archives: list[Archive]) -> str:
-    files: list[str] = []
-    for archive in archives:
-        with zipfile.ZipFile(data / archive.name) as file:
-            files += file.namelist()
-    for pattern, code in OPENED[exporter]:
-        if found := fnmatch.filter(sorted(files), pattern):
-            return UNZIP.format(exporter=exporter) + code.format(file=f"{exporter}/{found[0]}")
-    return ""

@@ -74,7 +74,9 @@ def _nodes(facts: Facts, previous: Path) -> list[str]:
 def _tables(contents: Contents, previous: Path) -> list[str]:
     """Archives, tables, and columns of tables."""
     lines = _sets(_archives(previous), _archives(contents.folder), "New archives", "Archives no longer here")
-    old, new = ({p.relative_to(f / "data").as_posix() for p in f.glob("data/**/*.tsv")} for f in (previous, contents.folder))
+    old, new = (
+        {p.relative_to(f / "data").as_posix() for p in f.glob("data/**/*.tsv")} for f in (previous, contents.folder)
+    )
     lines += _sets(old - {TABLE}, new - {TABLE}, "New tables", "Tables no longer here")
     for name in sorted(old & new - {TABLE}):
         was, now = (_header(folder / "data" / name) for folder in (previous, contents.folder))

@@ -21,7 +21,8 @@ def write(contents: Contents, facts: Facts) -> dict[str, str]:
     least = contents.dataset.settings.k(contents.dataset.tier)
     drawn = {"frames": _frames, "valid": _valid, "people": _people, "gait": _gait}
     captions: dict[str, str] = {}
-    with mpl.rc_context(mpl.rcParamsDefault):  # not what somebody has set on this machine
+    with mpl.rc_context():
+        mpl.rcdefaults()  # whatever somebody has set on this machine
         for name, draw in drawn.items():
             figure = Figure((WIDTH, HEIGHT), layout="constrained")
             if caption := draw(figure, contents, facts, least):
@@ -35,7 +36,8 @@ def _frames(figure: Any, contents: Contents, facts: Facts, least: int) -> str:
 
     frames = [part.frames for part in contents.parts]
     axes = figure.subplots()
-    axes.hist(frames, bins=min(20, max(frames) - min(frames) + 1), range=(min(frames) - 0.5, max(frames) + 0.5), color=COLOUR)
+    low, high = min(frames), max(frames)
+    axes.hist(frames, bins=min(20, high - low + 1), range=(low - 0.5, high + 0.5), color=COLOUR)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="frames of a clip", ylabel="clips")

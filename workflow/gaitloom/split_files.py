@@ -1,0 +1,231 @@
+"""`gaitloom splits`: a table of people in, files of splits out, in Health&Gait's form and in OpenGait's.
+
+What lies in the folder already is an earlier split: nobody in it moves.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gaitloom import health_gait_splits, splits, spreadsheets
+from gaitloom.clips import Clip, write_if_changed
+from gaitloom.errors import GaitloomError
+from gaitloom.plan import Plan
+from gaitloom.progress import say, warn
+from gaitloom.splits import Split
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to split: the recipe `preset`; or into `folds`, for each family (`leave_one_out`), or once by `shares` of
+    train, validation and test. `by` has columns, with `:` and where their bands begin: `age:18,35,50`."""
+
+    preset: str | None = None
+    folds: int | None = None
+    leave_one_out: bool = False
+    shares: str | None = None
+    validation: float | None = None
+    by: Sequence[str] = ()
+    family: str = splits.FAMILY
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        chosen = [bool(v) for v in (self.preset, self.folds is not None, self.leave_one_out, self.shares)]
+        if sum(chosen) != 1:
+            raise GaitloomError("Choose one of --folds, --leave-one-out, --shares and --preset.")
+        if self.folds is not None and self.folds < 2:
+            raise GaitloomError(f"--folds {self.folds} is no number of folds; give 2 or more.")
+        if self.validation is not None and (self.shares or self.preset or not 0 <= self.validation < 1):
+            raise GaitloomError("--validation is a share from 0 to 1, and goes with --folds and --leave-one-out only.")
+
+
+def write(config: Path, table: Path | None, to: Path | None, way: Way) -> None:
+    """Split the people of a table (of participants and clip sheet, where none is named), write the files into the
+    folder `to` (`results/splits`), and print how many of each class are in each part.
+
+    Raises:
+        GaitloomError: the table, the way or what lies in the folder is at fault, or something is in two parts.
+    """
+    plan = None if table and to else Plan.read(config)
+    clips = [] if plan is None else list(plan.accepted.values())
+    people = read(table) if table else of_plan(plan)  # type: ignore[arg-type]
+    folder = to or plan.config.results / "splits"  # type: ignore[union-attr]
+    for name, found in _split(people, folder, way).items():
+        _check(found, clips, people, way.family)
+        for number, split in enumerate(found):
+            _write(folder / name / f"partition_{number}.json", split)
+            _write(folder / name / f"opengait_{number}.json", splits.opengait(split))
+        print(_counts(people, found, way, name))
+    say(f"the splits are in {folder}; give the same options when people are added")
+
+
+def _split(people: pd.DataFrame, folder: Path, way: Way) -> dict[str, list[Split]]:
+    """Subfolder ('' for the folder itself) → its splits."""
+    if way.preset:
+        return {task: _preset(people, task, _before(people, folder / task), way) for task in health_gait_splits.TASKS}
+    before = _before(people, folder)
+    options: dict[str, Any] = {"by": by(way.by), "family": way.family, "seed": way.seed}
+    if way.shares:
+        if len(before) > 1:
+            raise GaitloomError(f"{folder} has {len(before)} partitions, not one; name another folder with --to.")
+        return {"": [splits.deal(people, _shares(way.shares), before=before[0] if before else None, **options)]}
+    if way.folds is None:
+        return {"": splits.leave_one_out(people, validation=way.validation or 0.0, before=before, **options)}
+    validation = health_gait_splits.VALIDATION if way.validation is None else way.validation
+    return {"": splits.folds(people, way.folds, validation=validation, before=before, **options)}
+
+
+def _before(people: pd.DataFrame, folder: Path) -> list[Split]:
+    before = earlier(folder)
+    gone = {s for split in before for part in split.values() for s in part} - set(people.index)
+    if gone:
+        warn(f"{folder}: {len(gone)} people of the earlier split are not in the table and drop out of it")
+    return before
+
+
+def _preset(people: pd.DataFrame, task: str, before: Sequence[Split], way: Way) -> list[Split]:
+    recipe = health_gait_splits
+    if any(len(unit) > 1 for unit in splits.families(people, way.family)):
+        raise GaitloomError("Health&Gait's recipe knows no families, and this table has some; use --folds 4 instead.")
+    known = people.dropna(subset=[c for c in recipe.TASKS[task] if c in people])
+    if len(known) < len(people):
+        warn(f"{task}: {len(people) - len(known)} people are left out, as the recipe has it: a column is empty")
+    if "bmi" in recipe.TASKS[task] and (names := recipe.gap(known)):
+        warn(f"{task}: by a gap in the recipe's BMI bands {len(names)} count as obese who are not: {_few(names)}")
+    if not before:
+        return recipe.partitions(people, task)
+    columns = recipe.TASKS[task]
+    tagged = known.assign(tag=recipe.tags(known, columns))
+    return splits.folds(tagged, recipe.K, {"tag": ()}, way.family, recipe.SEED, recipe.VALIDATION, before)
+
+
+def by(columns: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Column → where its bands begin, of texts such as `sex` and `age:18,35,50`.
+
+    Raises:
+        GaitloomError: bands are not rising numbers.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for text in columns:
+        name, _, starts = text.partition(":")
+        try:
+            found[name] = tuple(float(v) for v in starts.split(",")) if starts else ()
+        except ValueError:
+            found[name] = (0.0, 0.0)
+        if list(found[name]) != sorted(set(found[name])):
+            raise GaitloomError(f"--by {text}: bands begin at rising numbers, as in age:18,35,50; correct them.")
+    return found
+
+
+def _shares(text: str) -> dict[str, float]:
+    try:
+        values = [float(v) for v in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != 3 or min(values) < 0 or not 0 < sum(values) < float("inf"):
+        raise GaitloomError(f"--shares {text}: give those of train, validation and test, as in 0.7,0.1,0.2.")
+    return dict(zip(PARTS, values, strict=True))
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The people of a CSV or TSV: index the subject (a column `subject`, `ID` or `participant_id`), columns in lower
+    case, values as text, NaN where there is none.
+
+    Raises:
+        GaitloomError: it cannot be read, or a subject is missing or there twice.
+    """
+    table = spreadsheets.read(path)
+    table = table.rename(columns={c: c.casefold() for c in table})
+    name = next((c for c in ("subject", "id", "participant_id") if c in table), None)
+    if name is None or len(set(table.columns)) < len(table.columns):
+        raise GaitloomError(f"{path} needs one column 'subject' (or 'ID'), and every column once; correct its header.")
+    for number, subject in table[name].items():
+        if pd.isna(subject):
+            raise GaitloomError(f"{path} row {number}, column {name}: it is empty; name the subject.")
+    again = table[name].str.casefold().duplicated()
+    for number, subject in table[name][again].items():
+        raise GaitloomError(f"{path} row {number}, column {name}: '{subject}' is there twice; keep one row a subject.")
+    return table.set_index(name).rename_axis("subject")
+
+
+def of_plan(plan: Plan) -> pd.DataFrame:
+    """The people who have clips, index the subject: the columns of the table of participants, where a release is
+    configured, and those of the clip sheet, each with all values of their clips joined by `+`."""
+    told: dict[str, dict[str, set[str]]] = {}
+    for clip in plan.accepted.values():
+        row = told.setdefault(clip.subject, {})
+        for column, value in clip.extra.items():
+            row.setdefault(column, set()).add(value)
+    rows = {subject: {c: "+".join(sorted(v)) for c, v in row.items()} for subject, row in sorted(told.items())}
+    people = pd.DataFrame.from_dict(rows, orient="index").reindex(sorted(rows))
+    if plan.config.release is not None:
+        from gaitloom.release import participants
+
+        listed = participants.read(plan.config.release)
+        if absent := [s for s in people.index if s not in listed.index]:
+            warn(f"{len(absent)} subjects with clips are in no row of the participants: {_few(absent)}")
+        people = listed.reindex(people.index).combine_first(people)
+    return people
+
+
+def earlier(folder: Path) -> list[Split]:
+    """The splits that lie in a folder, by their numbers.
+
+    Raises:
+        GaitloomError: one cannot be read, or a number is missing.
+    """
+    files = sorted(folder.glob("partition_*.json"))
+    found = []
+    for number in range(len(files)):
+        path = folder / f"partition_{number}.json"
+        try:
+            split = json.loads(path.read_text(encoding="utf-8"))
+            found.append({part: [str(s) for s in split[part]] for part in PARTS})
+        except (OSError, ValueError, KeyError, TypeError):
+            raise GaitloomError(
+                f"{path} is no split with train, validation and test; put back the one that was there, or begin in "
+                "another folder with --to."
+            ) from None
+    return found
+
+
+def _check(found: list[Split], clips: list[Clip], people: pd.DataFrame, family: str) -> None:
+    families = people[family].dropna().astype(str).to_dict() if family in people else {}
+    for number, split in enumerate(found):
+        if sentences := splits.leaks(split, clips, families):
+            raise GaitloomError(
+                f"Partition {number} would leak: {'; '.join(sentences[:3])}; give people who share something the same "
+                f"value in the column '{family}', or correct the clip sheet."
+            )
+
+
+def _write(path: Path, split: Mapping[str, list[str]]) -> None:
+    write_if_changed(path, json.dumps(split, indent=4, ensure_ascii=False) + "\n")
+
+
+def _counts(people: pd.DataFrame, found: list[Split], way: Way, name: str) -> str:
+    """A table, tab-separated: of every partition and part, how many people it has and how many of each class."""
+    if way.preset:
+        columns = health_gait_splits.TASKS[name]
+        known = people.dropna(subset=list(columns))
+        joint = pd.Series(health_gait_splits.tags(known, columns), known.index)
+    else:
+        told = splits.strata(people, by(way.by))
+        joint = told.agg(", ".join, axis=1) if way.by else pd.Series("everyone", people.index)
+    classes = sorted(set(joint))
+    rows = [[name or "split", "part", "people", *classes]]
+    for number, split in enumerate(found):
+        for part, subjects in split.items():
+            count = joint.reindex(subjects).value_counts()
+            rows.append([str(number), part, str(len(subjects)), *(str(count.get(c, 0)) for c in classes)])
+    return "\n".join("\t".join(row) for row in rows)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -3,9 +3,10 @@
 Ours is this repository's Snakefile with the nodes of config/config.yaml on N tiny videos of distinct content: listing
 and stating the folder, the sheet, the plan, a digest a job as param, and Snakemake's own graph. The peer has the same
 rules, files and dependencies, and neither configuration, params, logs nor functions; its rerun triggers are ours and
-`input`, by which it notices new clips. Both run as processes of their own, in turn, with `--quiet all`; processor seconds count, start of Python included. In three
-states: nothing made; everything made and recorded (empty files, by `--touch`); then five new clips, hashed by a scan
-before (`first_scan` says what hashing and reading headers cost). Goals: ratio 1.3 or less in each.
+`input`, by which it notices new clips. Both run as processes of their own, in turn, with `--quiet all`; processor
+seconds count, start of Python included. In three states: nothing made; everything made and recorded (empty files, by
+`--touch`); then five new clips, hashed by a scan before (`first_scan` says what hashing and reading headers cost).
+Goals: ratio 1.3 or less in each.
 
 `heavy_modules` says which heavy modules a dry run has imported by its end, ours beside the peer's (Snakemake itself
 imports some), on a sheet that needs no new hashing.

@@ -9,7 +9,7 @@ import pickle
 import shutil
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -49,7 +49,7 @@ def remake(contents: Contents) -> None:
     bag.write(replace(contents, archives=[]))
 
 
-def put(contents: Contents, archive: str, changes: dict[str, bytes | None]) -> None:
+def put(contents: Contents, archive: str, changes: Mapping[str, bytes | None]) -> None:
     """Change, add or (None) take out members, in the archive's canonical form."""
     path, work = contents.data / archive, contents.folder / ".work"
     if path.is_file():
@@ -94,6 +94,11 @@ def _mp4(pictures: np.ndarray, **tags: str) -> bytes:
     return out.getvalue()
 
 
+def _decoded(data: bytes) -> np.ndarray:
+    with av.open(io.BytesIO(data), "r") as container:
+        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+
+
 def _raw_pictures(contents: Contents) -> np.ndarray:
     return np.stack(list(sample.walk(clip_of(contents)[3]).frames()))
 
@@ -130,8 +135,7 @@ def one_raw_head(contents: Contents) -> str:
     """A released video with one head uncovered in its ledger's first frames."""
     member, data = get(contents, "progait_videos.zip", "_s.mp4")
     name, data = get(contents, "progait_videos.zip", member.replace("previews", "videos"))
-    with av.open(io.BytesIO(data)) as container:
-        pictures = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+    pictures = _decoded(data)
     pictures[:2] = _raw_pictures(contents)[:2]
     put(contents, "progait_videos.zip", {name: _mp4(pictures)})
     return r"videos/.*\.mp4 shows a raw frame: what the ledger covers in frame 0 is there"
@@ -301,8 +305,7 @@ def text_in_png(contents: Contents) -> str:
 def container_tag(contents: Contents) -> str:
     """When a video was made, as cameras write it; its pictures are the released ones."""
     member, data = get(contents, "progait_videos.zip", "_s.mp4")
-    with av.open(io.BytesIO(data)) as container:
-        pictures = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+    pictures = _decoded(data)
     tagged = _mp4(pictures, creation_time="2024-05-17T10:11:12Z", comment="Berta's walk")
     put(contents, "progait_videos.zip", {member: tagged})
     return r"\.mp4 has a creation time in its container \('mvhd'\)"
@@ -322,15 +325,17 @@ def raw_digest(contents: Contents) -> str:
     """The SHA-256 of a raw video."""
     sha256 = contents.dataset.entries[0].clip.sha256
     name, data = get(contents, "zarr_keypoints.zip", "keypoints/zarr.json")
-    put(contents, "zarr_keypoints.zip", {name: data.replace(b'"digest":"', b'"video":"%b","digest":"' % sha256.encode())})
+    put(
+        contents,
+        "zarr_keypoints.zip",
+        {name: data.replace(b'"digest":"', b'"video":"%b","digest":"' % sha256.encode())},
+    )
     return rf"keypoints/zarr\.json holds the digest {sha256[:12]}…"
 
 
 def recipe_digest(contents: Contents) -> str:
     """The first half of a recipe's digest, without a key."""
     recipe = contents.dataset.entries[0].nodes["keypoints"][:32]
-    path = contents.data / "provenance.tsv"
-    path.write_text(path.read_text() + "")
     name, data = get(contents, "alphapose_data.zip", "index.json")
     put(contents, "alphapose_data.zip", {name: data.replace(b'"file"', b'"of": "%b", "file"' % recipe.encode(), 1)})
     return rf"index\.json holds the digest {recipe[:12]}…"

@@ -16,6 +16,7 @@ from gaitloom.release.settings import TierName
 
 from release import built, leaks
 
+
 def test_a_clean_release_passes() -> None:
     for contents in (built.release("open"), built.release("controlled")):
         tier_check.check(contents)
@@ -44,7 +45,9 @@ def test_pictures_of_a_clip_that_was_not_audited_are_found(tmp_path: Path) -> No
     with mock.patch.object(gate, "releasable", lambda p, s, c, t: answers.get(c.path) or judged(p, s, c, t)):
         found = [str(f) for f in tier_check.findings(contents)]
     assert any(f"{red.path}/deidentified/mp4/c/0 is of deidentified: {red.path} may not have" in f for f in found)
-    assert any(re.search(rf"videos/inside/{red.subject}.*may not be released \(the gate coverage is red\)", f) for f in found)
+    assert any(
+        re.search(rf"videos/inside/{red.subject}.*may not be released \(the gate coverage is red\)", f) for f in found
+    )
     other = contents.dataset.entries[-1].subject
     assert not any(other in f for f in found), "the others' are as they should be"
 
@@ -60,7 +63,9 @@ def test_what_somebody_did_not_agree_to_is_found(tmp_path: Path) -> None:
     contents = replace(contents, dataset=replace(contents.dataset, entries=entries))
     found = [str(f) for f in tier_check.findings(contents)]
     for archive in ("zarr_silhouette", "progait_masks"):
-        assert any(re.search(rf"{archive}\.zip: .*{subject}.* is of silhouette: .* by consent", f) for f in found), found
+        assert any(re.search(rf"{archive}\.zip: .*{subject}.* is of silhouette: .* by consent", f) for f in found), (
+            found
+        )
     assert all(subject in f for f in found)
 
 

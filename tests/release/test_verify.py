@@ -1,4 +1,4 @@
-"""A release checked from its folder alone: a whole one passes, and every fault is said, also where all checksums fit."""
+"""A release checked from its folder alone: a whole one passes, and every fault is said, also where checksums fit."""
 
 import json
 import re
@@ -182,10 +182,13 @@ def _alone(tmp_path: Path, tier: str, *archives: str) -> Contents:
     contents = leaks.copied(built.release(tier), tmp_path / "release", *archives)  # type: ignore[arg-type]
     leaks.remake(contents)
     there = {f"data/{p.relative_to(contents.data).as_posix()}" for p in contents.data.rglob("*")}
-    for name, key, at in (("croissant.json", "distribution", "contentUrl"), ("ro-crate-metadata.json", "@graph", "@id")):
+    for name, key, at in (
+        ("croissant.json", "distribution", "contentUrl"),
+        ("ro-crate-metadata.json", "@graph", "@id"),
+    ):
         path = contents.folder / name
         document = json.loads(path.read_text())
-        document[key] = [e for e in document[key] if not e[at].startswith("data/") or e[at] in there]
+        document[key] = [e for e in document[key] if not (p := e.get(at, "")).startswith("data/") or p in there]
         path.write_text(json.dumps(document))
     leaks.remake(contents)
     return contents

@@ -141,7 +141,7 @@ def read(path: Path) -> pd.DataFrame:
         GaitloomError: it cannot be read, or a subject is missing or there twice.
     """
     table = spreadsheets.read(path)
-    table = table.rename(columns={c: c.casefold() for c in table})
+    table = table.rename(columns={c: str(c).casefold() for c in table})
     name = next((c for c in ("subject", "id", "participant_id") if c in table), None)
     if name is None or len(set(table.columns)) < len(table.columns):
         raise GaitloomError(f"{path} needs one column 'subject' (or 'ID'), and every column once; correct its header.")
@@ -196,7 +196,7 @@ def earlier(folder: Path) -> list[Split]:
 
 
 def _check(found: list[Split], clips: list[Clip], people: pd.DataFrame, family: str) -> None:
-    families = people[family].dropna().astype(str).to_dict() if family in people else {}
+    families = {str(k): str(v) for k, v in people[family].dropna().items()} if family in people else {}
     for number, split in enumerate(found):
         if sentences := splits.leaks(split, clips, families):
             raise GaitloomError(

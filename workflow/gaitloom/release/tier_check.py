@@ -7,6 +7,7 @@ tier may hold is compared with what is there. `checks` says how.
 import csv
 import getpass
 import json
+import re
 import socket
 import zipfile
 from collections import Counter
@@ -17,14 +18,14 @@ from gaitloom.config import modality_of
 from gaitloom.errors import GaitloomError
 from gaitloom.release import consent, free_text, participants
 from gaitloom.release.checks import members, scenes
-from gaitloom.release.checks.holdings import Holdings
+from gaitloom.release.checks.holdings import ALIASES, Holdings
 from gaitloom.release.checks.members import Finding, Rules
 from gaitloom.release.checks.words import Words
 from gaitloom.release.contents import COLUMNS, Contents
 from gaitloom.release.dataset import Dataset
 from gaitloom.release.exporters._health_gait_tables import MEASURES
 from gaitloom.release.pseudonyms import VIEWS, Pseudonyms
-from gaitloom.release.settings import EXPORTERS, MODALITIES, TIERS
+from gaitloom.release.settings import EXPORTERS, MODALITIES, TIERS, Release
 
 SHOWN = 5  # findings that are written out
 # Words that releases themselves are made of: whoever is called so cannot be told from them.
@@ -88,10 +89,13 @@ def _names(dataset: Dataset) -> dict[str, str]:
     listed = [row["subject"] for _, row in consent.rows(settings.participants, ("subject",), "release.participants")]
     subjects = sorted({*listed, *(c.subject for c in clips if c.subject)})
     found = dict.fromkeys(free_text.names(dataset, subjects), "part of a subject's name, or a take's")
+    takings: dict[str, str] = {}
     for clip in clips:
         takes = (clip.session, clip.trial, clip.segment, clip.camera)
-        found |= {v: "what the laboratory calls a take" for v in takes if v and not v.isdigit() and v not in VIEWS}
-        found |= {n: "the name of a file of the laboratory" for n in _file_names(clip.video)}
+        takings |= {v: "what the laboratory calls a take" for v in takes if v and not v.isdigit() and v not in VIEWS}
+        takings |= dict.fromkeys(_file_names(clip.video), "the name of a file of the laboratory")
+    public = _public_words(settings)
+    found |= {n: what for n, what in takings.items() if n.casefold() not in public}
     for tier in TIERS:
         if tier != dataset.tier:
             others = Pseudonyms(settings.keys, tier)
@@ -99,6 +103,11 @@ def _names(dataset: Dataset) -> dict[str, str]:
     found |= dict.fromkeys(subjects, "a subject's name")
     found |= dict.fromkeys(_machines(dataset), "the name of a machine")
     return {n: what for n, what in found.items() if n.casefold() not in OURS}
+
+
+def _public_words(settings: Release) -> set[str]:
+    """Words of the data set's own name: a file or take called so tells nothing of anybody."""
+    return set(re.findall(r"\w+", f"{settings.name} {settings.title}".casefold()))
 
 
 def _file_names(video: str) -> set[str]:
@@ -159,7 +168,7 @@ def holdings_of(dataset: Dataset, data: Path) -> Holdings:
         clip_columns=listed,
         labels=frozenset(settings.tiers[tier].labels),
         forbidden=_forbidden(dataset),
-        aliases={ours: theirs for ours, theirs in MEASURES.items() if ours != theirs},
+        aliases=ALIASES,
         people=_people(data),
     )
 

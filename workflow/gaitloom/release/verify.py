@@ -1,5 +1,5 @@
-"""A release checked from its folder alone, by whoever downloaded it: it is whole, its tables, archives and metadata fit,
-and what of the last look needs no secret is looked for again."""
+"""A release checked from its folder alone, by whoever downloaded it: it is whole, its tables, archives and metadata
+fit, and what of the last look needs no secret is looked for again."""
 
 import csv
 import gzip
@@ -8,16 +8,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import bagit
-import numpy as np
 
 from gaitloom.config import modality_of
 from gaitloom.progress import say
 from gaitloom.release import consent
 from gaitloom.release.checks import members, scenes, stamps, tables
-from gaitloom.release.checks.holdings import Holdings
+from gaitloom.release.checks.holdings import ALIASES, Holdings
 from gaitloom.release.checks.members import Finding, Rules
 from gaitloom.release.checks.words import Words
 from gaitloom.release.contents import CLIPS, read_clips
@@ -135,6 +134,7 @@ def holdings_of(folder: Path) -> Holdings:
         allowed=frozenset(modality_of(n) for nodes in clips.values() for n in nodes),
         columns=dict.fromkeys(columns, "exact"),
         forbidden=frozenset(consent.COLUMNS),
+        aliases=ALIASES,
         people=people,
     )
 
@@ -182,8 +182,9 @@ def _archives(folder: Path, holdings: Holdings) -> Iterator[Finding]:
 def _lengths(archive: zipfile.ZipFile, frames: dict[str, int], holdings: Holdings) -> Iterator[tuple[str, str]]:
     """Arrays along time that are not as long as their clip."""
     for name in archive.namelist():
-        length = None
-        if name.endswith("/zarr.json") and (clip := "/".join(name.split("/")[:2])) in frames:
+        clip, length = "", None
+        if name.endswith("/zarr.json") and "/".join(name.split("/")[:2]) in frames:
+            clip = "/".join(name.split("/")[:2])
             about = json.loads(archive.read(name))
             if about.get("node_type") == "array" and (about.get("dimension_names") or [""])[0] == "time":
                 length = about["shape"][0]

@@ -11,6 +11,7 @@ from gaitloom.config import modality_of
 from gaitloom.modalities import NAMES
 from gaitloom.release.checks import tables
 from gaitloom.release.contents import COLUMNS
+from gaitloom.release.exporters._health_gait_tables import MEASURES
 from gaitloom.release.settings import EXPORTERS, NEVER, Precision
 
 PSEUDONYM = re.compile(r"(?<![A-Z0-9])P[A-Z2-7]{8}(?![A-Z0-9])")
@@ -31,6 +32,7 @@ BAND = re.compile(r"(-?[\d.]+)-(-?[\d.]+)|<(-?[\d.]+)|(-?[\d.]+)\+")
 DATA = (".json", ".jsonl", ".tsv", ".csv", ".md", ".txt", ".xml", ".parquet")
 SUBJECT = ("subject", "ID", "participant_id")
 MISSING = ("", "n/a")
+ALIASES = {ours: theirs for ours, theirs in MEASURES.items() if ours != theirs}
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Raw:
         return self.dataset.source(self.entry).length
 
     def like(self, pictures: Mapping[int, np.ndarray]) -> float:
-        """How much of its detail released pictures (H, W) grey have, 1 all, 0 nothing: whether they are of this clip."""
+        """How much of its detail released pictures (H, W) grey have, 1 all, 0 nothing: are they of this clip?"""
         slopes = [slope(*self._pair(t, p), _whole(p)) for t, p in pictures.items()]
         return float(np.median(slopes)) if slopes else 0.0
 

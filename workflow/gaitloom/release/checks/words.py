@@ -15,17 +15,18 @@ from typing import Any
 
 LEAST, LEAST_IN_BYTES, OF_DIGEST = 4, 8, 12
 _MONTH, _DAY, _YEAR = rb"(?:0[1-9]|1[0-2])", rb"(?:0[1-9]|[12][0-9]|3[01])", rb"(?:19|20)[0-9]{2}"
-_LOOSE_MONTH, _LOOSE_DAY = rb"(?:1[0-2]|0?[1-9])", rb"(?:3[01]|[12][0-9]|0?[1-9])"
+_LOOSE_DAY = rb"(?:3[01]|[12][0-9]|0?[1-9])"
 _NAMED = rb"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.?"
-ISO = re.compile(rb"(?:19|20)[0-9]{2}(?:([-/:_])%b(?:\1%b)?|\.%b\.%b)" % (_MONTH, _DAY, _MONTH, _DAY))
-COMPACT = re.compile(rb"(?:19|20)[0-9]{2}%b%b" % (_MONTH, _DAY))
-TURNED = re.compile(rb"[0-3]?[0-9]([./-])%b\1%b|[01]?[0-9]/[0-3]?[0-9]/%b" % (_LOOSE_MONTH, _YEAR, _YEAR))
-SPOKEN = re.compile(rb"%b,? (?:%b(?:st|nd|rd|th)?,? )?%b" % (_NAMED, _LOOSE_DAY, _YEAR))
+DATE = re.compile(
+    rb"(?:19|20)[0-9]{2}(?:([-/:_])%b(?:\1%b)?|\.%b\.%b|%b%b)" % (_MONTH, _DAY, _MONTH, _DAY, _MONTH, _DAY)
+)
+# Of day, month and year it is the year that is looked for: numbers begin everywhere.
+YEAR = re.compile(rb"[./-]%b" % _YEAR)
+BEFORE = re.compile(rb"([0-3]?[0-9])([./-])([0-3]?[0-9])$")
+SPOKEN = re.compile(rb"%b,? (?:%b[a-z]{0,2},? )?%b" % (_NAMED, _LOOSE_DAY, _YEAR))
 HEX = re.compile(rb"[0-9a-f]{%d,}" % OF_DIGEST)
 _ROOTS = rb"home|users|root|mnt|media|scratch|tmp|srv|var|private|volumes|gpfs|lustre|nfs"
-PATH = re.compile(
-    rb"/(?:%b)/[a-z0-9][a-z0-9._-]*|[a-z]:[\\/]{1,2}(?:%b|documents|data)\b|file://" % (_ROOTS, _ROOTS),
-)
+PATH = re.compile(rb"/(?:%b)/[a-z0-9][a-z0-9._-]*|:[\\/]{1,2}(?:%b|documents)\b|file:/" % (_ROOTS, _ROOTS))
 COUNTS = re.compile(rb'"counts" ?: ?"[0-o]*"')  # COCO's compressed masks: any letters may come up
 URL = re.compile(rb"https?://[^\s\"'<>)\]]+")
 NUMBER = re.compile(rb"[\[,:]\s*$"), re.compile(rb"^\s*[\],}]")  # around a number in JSON
@@ -127,13 +128,12 @@ class Words:
         if not json:
             yield from numbers.find(data)
         yield from self._digests(data)
-        yield from (f"holds the folder '{m[0].decode()}'" for m in PATH.finditer(data) if _alone(data, m, path=True))
+        yield from (f"holds the folder '{m[0].decode()}'" for m in PATH.finditer(data) if _rooted(data, m))
         allowed = frozenset(dates)
-        for pattern in (ISO, TURNED, SPOKEN, COMPACT):
-            for match in pattern.finditer(data):
-                number = json and pattern is COMPACT and _number(data, match)
-                if match[0] not in allowed and _alone(data, match) and not number:
-                    yield f"holds the date '{match[0].decode()}'"
+        for date, start, end in _dates(data):
+            number = json and date.isdigit() and _number(data, start, end)
+            if date not in allowed and _alone(data, start, end) and not number:
+                yield f"holds the date '{date.decode()}'"
 
     def in_bytes(self, data: bytes) -> Iterator[str]:
         """What is wrong with bytes that are no text: what cannot be there by chance, also as UTF-16 and UTF-32."""
@@ -153,16 +153,34 @@ class Words:
                     yield f"holds the digest {match[0][:OF_DIGEST].decode()}…, which is that of a video, recipe or key"
 
 
-def _alone(data: bytes, match: re.Match[bytes], path: bool = False) -> bool:
-    """Whether a date or path is no part of a number or of a longer path."""
-    before, after = data[max(0, match.start() - 1) : match.start()], data[match.end() : match.end() + 2]
-    if path:
-        return not before or (before[0] not in WORD and before not in (b".", b"/", b"_", b"-"))
+def _dates(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """What has the form of a date finer than a year, from where to where."""
+    for pattern in (DATE, SPOKEN):
+        yield from ((m[0], m.start(), m.end()) for m in pattern.finditer(data))
+    for match in YEAR.finditer(data):
+        before = BEFORE.search(data[max(0, match.start() - 6) : match.start()])
+        if before and before[2] == match[0][:1]:
+            low, high = sorted((int(before[1]), int(before[3])))
+            if 0 < low <= 12 and high < 32:
+                start = match.start() - len(before[0])
+                yield data[start : match.end()], start, match.end()
+
+
+def _rooted(data: bytes, match: re.Match[bytes]) -> bool:
+    """Whether a path begins there, and does not go on: of `a/tmp/b` and of addresses it is a part."""
+    before = data[max(0, match.start() - 2) : match.start()]
+    if match[0].startswith(b":"):  # a drive: one letter
+        return before[-1:].isalpha() and (len(before) < 2 or before[0] not in WORD)
+    return not before or (before[-1] not in WORD and before[-1:] not in (b".", b"/", b"_", b"-"))
+
+
+def _alone(data: bytes, start: int, end: int) -> bool:
+    """Whether a date is no part of a number."""
+    before, after = data[max(0, start - 1) : start], data[end : end + 2]
     if before and (before[0] in DIGIT or before == b"."):
         return False
     return not after or not (after[0] in DIGIT or (after[:1] == b"." and after[1:2].isdigit()))
 
 
-def _number(data: bytes, match: re.Match[bytes]) -> bool:
-    before, after = data[max(0, match.start() - 3) : match.start()], data[match.end() : match.end() + 3]
-    return bool(NUMBER[0].search(before) and NUMBER[1].search(after))
+def _number(data: bytes, start: int, end: int) -> bool:
+    return bool(NUMBER[0].search(data[max(0, start - 3) : start]) and NUMBER[1].search(data[end : end + 3]))

@@ -26,7 +26,7 @@ def groups(members: dict[str, set[str]], least: int) -> tuple[list[str], set[str
 
 
 def counts(people: pd.DataFrame, column: str, least: int) -> dict[str, int]:
-    """How many people have each value of a column (text, index their pseudonyms); `OTHERS` are those of small groups."""
+    """How many people have each value of a column (text, index the pseudonym); `OTHERS` are those of small groups."""
     values = _banded(people[column])
     members = {value: set(values.index[values == value]) for value in sorted(set(values), key=_natural)}
     shown, hidden = groups(members, least)
@@ -41,8 +41,8 @@ def _banded(values: pd.Series) -> pd.Series:
     numbers = pd.to_numeric(values.str.removesuffix("+"), errors="coerce")
     if (numbers.isna() & (values != MISSING)).any():
         return values  # in bands already
-    bands = {str(values.name): BANDS[str(values.name)]}
-    return generalise.generalise(numbers.to_frame(), bands, 0).table[str(values.name)]
+    column = str(values.name)
+    return generalise.generalise(numbers.to_frame(), {column: BANDS[column]}, 0).table[column]
 
 
 def _natural(text: str) -> tuple[bool, float, str]:
@@ -53,8 +53,8 @@ def _natural(text: str) -> tuple[bool, float, str]:
 
 def by_condition(gait: pd.DataFrame, units: dict[str, str], least: int) -> list[dict[str, Any]]:
     """Gait parameters by condition: people, clips, mean and standard deviation (NaN of one alone) between people's
-    means. Conditions in which fewer than `least` people have a parameter are not told. `gait` has a row a clip: subject,
-    condition, and the parameters."""
+    means. Conditions in which fewer than `least` people have a parameter are not told. `gait` has a row a clip:
+    subject, condition, and the parameters."""
     rows: list[dict[str, Any]] = []
     for parameter in (p for p in GAIT if p in gait):
         known = gait.dropna(subset=[parameter])

@@ -1,4 +1,4 @@
-"""For tests only: a release of 200 clips whose files are noise, built in a process of its own that may be killed.
+"""For tests only: a release of 200 clips whose tracks are noise, built in a process of its own that may be killed.
 
     python many.py FOLDER CLIPS [KILL_AT]
 
@@ -18,32 +18,10 @@ import numpy as np
 from gaitloom import config
 from gaitloom.clips import Clip, NodeKey, write_sheet
 from gaitloom.plan import Plan
-from gaitloom.release import archives, build, exporters, parts
-from gaitloom.release.dataset import Dataset, Source
+from gaitloom.release import archives, build, parts
 from gaitloom.store import Store
 
-TIER = "controlled"
-
-
-class Noise:
-    """An exporter of noise: a picture and a table a clip."""
-
-    VERSION = "1"
-
-    def clip(self, source: Source, folder: Path) -> None:
-        seed = int(hashlib.sha256(source.entry.path.encode()).hexdigest()[:8], 16)
-        data = np.random.default_rng(seed).bytes(20_000)
-        for archive, name in (("pictures", "a.png"), ("pictures", "b.png"), ("tables", "a.csv")):
-            path = folder / archive / source.entry.path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data if name != "a.csv" else data.hex().encode())
-
-    def dataset(self, dataset: Dataset, folder: Path) -> None:
-        (folder / "tables").mkdir()
-        (folder / "tables" / "index.json").write_text(json.dumps([e.path for e in dataset.entries]))
-
-    def refused(self, dataset: Dataset) -> dict[str, str]:
-        return {}
+TIER, LENGTH = "controlled", 1000
 
 
 def values(folder: Path, **release: Any) -> dict[str, Any]:
@@ -51,8 +29,8 @@ def values(folder: Path, **release: Any) -> dict[str, Any]:
     return {
         "results": folder / "results",
         "clips": {"folders": [folder / "data"]},
-        "nodes": {"track": {"backend": "blazepose"}, "keypoints": {"backend": "blazepose"}},
-        "preview": {"silhouette": None, "parts": None, "flow": None, "deidentified": None},
+        "nodes": {"track": {"backend": "blazepose"}},
+        "preview": {"keypoints": None, "silhouette": None, "parts": None, "flow": None, "deidentified": None},
         "release": {
             "name": "many",
             "title": "Many",
@@ -72,11 +50,11 @@ def values(folder: Path, **release: Any) -> dict[str, Any]:
 
 
 def plan(folder: Path, clips: int, **release: Any) -> Plan:
-    """The plan of that many clips, two a subject, each with its video node and no other."""
+    """The plan of that many clips, two a subject, each with the nodes video and track, which hold nothing but time."""
     (folder / "results").mkdir(parents=True, exist_ok=True)
     subjects = [f"Someone{n:03}" for n in range((clips + 1) // 2)]
-    columns = ["subject", "sex", "age", "consent", "consent_version", "ethics"]
-    rows = [columns, *([s, "FM"[n % 2], "40", "all", "1", "E1"] for n, s in enumerate(subjects))]
+    columns = ["subject", "sex", "age", "patient", "consent", "consent_version", "ethics"]
+    rows = [columns, *([s, "FM"[n % 2], "40", "no", "all", "1", "E1"] for n, s in enumerate(subjects))]
     (folder / "participants.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
     if not (folder / "release.key").is_file():
         keys = [f"{tier}\t{hashlib.sha256(tier.encode()).hexdigest()}\n" for tier in ("open", "registered", TIER)]
@@ -88,18 +66,22 @@ def plan(folder: Path, clips: int, **release: Any) -> Plan:
     write_sheet(folder / "results" / "clips.tsv", found)
     made = Plan(config.parse(values(folder, **release)), found)
     store = Store(folder / "results")
+    about = {"width": 64, "height": 48, "frames": LENGTH, "fps": "10"}
     for path, clip in made.accepted.items():
-        key = NodeKey.parse(f"{path}/video")
-        if store.digest(key) is None:
-            staged = store.stage(key)
-            staged.put("time", np.arange(10) / 10, ("time",))
-            staged.publish(made.recipes(clip)["video"], {"width": 64, "height": 48, "frames": 10, "fps": "10"})
+        for node in made.nodes:
+            key = NodeKey.parse(f"{path}/{node}")
+            if store.digest(key) is None:
+                staged = store.stage(key)
+                staged.put("time", np.arange(LENGTH) / 10, ("time",))
+                if node == "track":
+                    noise = np.random.default_rng(int(clip.sha256[:8], 16)).random((LENGTH, 4), np.float32)
+                    staged.put("box", noise, ("time", "corner"))
+                staged.publish(made.recipes(clip)[node], about if node == "video" else {"modality": node})
     return made
 
 
 def make(folder: Path, clips: int, **release: Any) -> tuple[Path, list[str]]:
     """Build; returns the release's folder and the clips whose parts were made for it."""
-    exporters.find = lambda name: Noise()  # type: ignore[assignment]
     made = plan(folder, clips, **release)
     fresh = []
     for path, (digest, _) in made.parts(TIER).items():

@@ -29,8 +29,8 @@ RELEASE: dict[str, Any] = {
 
 
 def participants(project: Project, people: tuple[str, ...]) -> None:
-    columns = ["subject", "sex", "age", "consent", "consent_scope", "consent_version", "ethics"]
-    rows = [columns, *([p, "F", "40", "all", "open", "1", "E1"] for p in people)]
+    columns = ["subject", "sex", "age", "patient", "consent", "consent_scope", "consent_version", "ethics"]
+    rows = [columns, *([p, "F", "40", "no", "all", "open", "1", "E1"] for p in people)]
     (project.folder / "participants.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
 
 

@@ -248,6 +248,22 @@ def splits(
 
 
 @app.command()
+def compare(
+    table: Annotated[Path, typer.Argument(help="CSV or TSV of an instrument (OptoGait, walkway).", metavar="TABLE")],
+    node: Annotated[str, typer.Option(help="Name of a gait node.")] = "gait",
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="COLUMN=subject, COLUMN=step_length:cm or ...:cm@usual. May be repeated."),
+    ] = None,
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Compare a gait node with an instrument: errors, limits of agreement, ICC, Bland-Altman plots."""
+    from gaitloom import compare as comparing
+
+    comparing.compare(Plan.read(config), table, node, mapped or [])
+
+
+@app.command()
 def export(
     node: Annotated[str, typer.Argument(help="Name of a keypoints node.")],
     clip: Annotated[list[str] | None, typer.Argument(help="subject/clip; all clips where none is named.")] = None,

@@ -57,16 +57,25 @@ def reads(node):
     ]
 
 
+def ends(nodes):
+    """Those of these nodes that no other of them is made from: when they are there, so are all. To name all would cost
+    Snakemake time and memory for each.
+    """
+    below = {r for n in nodes if n not in PLAN.kept for r in PLAN.reads[n].values()}
+    return [n for n in nodes if n not in below]
+
+
 def of_clip(nodes):
     """Those of these nodes that a clip has. Only where some clip lacks some, each is asked: patterns are quicker."""
 
     def there(wildcards):
         path = f"{wildcards.subject}/{wildcards.clip}"
         has = PLAN.nodes_of_clip(path)
-        return [f"<results>/store.zarr/{path}/{n}/zarr.json" for n in nodes if n in has]
+        last = ends([n for n in nodes if n in has])
+        return [f"<results>/store.zarr/{path}/{n}/zarr.json" for n in last]
 
     every = "<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json"
-    return there if PLAN.some_withheld else expand(every, node=nodes)
+    return there if PLAN.some_withheld else expand(every, node=ends(nodes))
 
 
 @cache

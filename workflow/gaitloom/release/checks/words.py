@@ -8,7 +8,7 @@ are there by chance. What text such files do hold is taken out of them (`members
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -85,19 +85,22 @@ class _Names:
 
 @dataclass(frozen=True)
 class Words:
-    """What is looked for. `names` and `folders` are each with what they are; `digests` are in hex; `secrets` are bytes.
-    With none of them, dates and paths of any kind are."""
+    """What is looked for. `names`, `plain` and `folders` are each with what they are; `plain` are names that are words of
+    the language, and count as short ones do. `digests` are in hex, `secrets` bytes. With none of them, dates and paths
+    of any kind are looked for."""
 
     names: Mapping[str, str]
     folders: Mapping[str, str]
     digests: frozenset[str]
     secrets: tuple[bytes, ...] = ()
+    plain: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _by_length(self) -> tuple[_Names, _Names, _Names, _Names]:
         names = {n.casefold(): what for n, what in self.names.items() if n.isascii()}
         long = {n: w for n, w in names.items() if len(n) >= LEAST and not n.isdigit()}
-        short = {n: w for n, w in names.items() if n not in long and not n.isdigit()}
+        short = {n: w for n, w in names.items() if 1 < len(n) < LEAST and not n.isdigit()}
+        short |= {n.casefold(): w for n, w in self.plain.items() if n.isascii()}
         # Of numbers, those that cannot be measurements: eight digits and more.
         numbers = {n: w for n, w in names.items() if n.isdigit() and len(n) >= LEAST_IN_BYTES}
         folders = {n.casefold(): w for n, w in self.folders.items()}

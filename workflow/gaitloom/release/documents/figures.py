@@ -8,6 +8,7 @@ from gaitloom.release.documents.facts import Facts
 
 FOLDER = "figures"
 COLOUR, WIDTH, HEIGHT = "#33658a", 6.0, 3.2
+STEPS = [1, 2, 5, 10]  # between ticks
 SHOWN = ("speed", "cadence", "step_length", "double_support")
 
 
@@ -38,8 +39,8 @@ def _frames(figure: Any, contents: Contents, facts: Facts, least: int) -> str:
     axes = figure.subplots()
     low, high = min(frames), max(frames)
     axes.hist(frames, bins=min(20, high - low + 1), range=(low - 0.5, high + 0.5), color=COLOUR)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=STEPS))
     axes.set(xlabel="frames of a clip", ylabel="clips")
     return "How many frames clips have."
 
@@ -70,7 +71,7 @@ def _people(figure: Any, contents: Contents, facts: Facts, least: int) -> str:
         axes.bar(list(found), list(found.values()), color=COLOUR)
         axes.set(xlabel=f"{column} (years)" if column == "age" else column, ylabel="people")
         axes.tick_params(axis="x", rotation=45 if column == "age" else 0)
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=STEPS))
     return f"People by {' and '.join(counts)}."
 
 

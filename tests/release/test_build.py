@@ -39,7 +39,7 @@ def test_killed_three_times_200_clips_end_with_the_same_bytes(tmp_path: Path) ->
 def test_what_a_killed_build_left_damaged_is_made_again(tmp_path: Path) -> None:
     whole, _ = many.make(tmp_path / "whole", 70)
     killed = tmp_path / "killed"
-    command = [sys.executable, many.__file__, str(killed), "70", "250"]
+    command = [sys.executable, many.__file__, str(killed), "70", "400"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == -9
     (building,) = (killed / "results/release/building").glob("many-*controlled")
     (first, *_) = sorted((building / "data").glob("*.zip"))

@@ -10,6 +10,7 @@ import pytest
 from gaitloom import gate
 from gaitloom.errors import GaitloomError
 from gaitloom.release import tier_check
+from gaitloom.release.checks import members
 from gaitloom.release.checks.holdings import finer
 from gaitloom.release.checks.words import Words, trie
 from gaitloom.release.settings import TierName
@@ -116,8 +117,24 @@ def test_names_are_words_short_ones_whole_strings_and_numbers_neither() -> None:
     assert [found(t) for t in (b"savannah", b"annab", b"joanna")] == [0, 0, 0]
     assert [found(t) for t in (b'["p1"]', b"\tP1\n", b"x/P1/y")] == [1, 1, 1]
     assert [found(t) for t in (b"p1 of p10", b"0.7, 7", b"1.00123 00123")] == [0, 0, 0]
+    muller = Words({"Müller": "a"}, {}, frozenset())
+    for text in ("a Müller", "a MÜLLER", "a müller", '"M\\u00fcller"'):
+        assert list(muller.in_text(text.encode())), text
     assert list(words.in_path("7/trial-1/x.json")) == ["is called '7', a"]
     assert not list(words.in_path("P3HB55VPH/trial-7/c/7"))
+
+
+def test_usual_names_of_laboratories_raise_no_alarm(tmp_path: Path) -> None:
+    """What laboratories call people and takes, none of whom is in this release, is in it as words, numbers, letters."""
+    contents = leaks.copied(built.release("open"), tmp_path / "r", "zarr_gait.zip", "coco_data.zip", "cgv_parquet.zip")
+    people = ("P001", "S1", "001", "1", "17", "M", "PA397", "Ada", "sub-01", "1004", "Case12", "0001", "20")
+    takes = ("baseline", "post", "walk", "left", "gait", "pre", "normal", "video")
+    names: dict[str, str] = dict.fromkeys((*people, "P001_01.mp4", "GX010023.MP4", "0001.mp4"), "a name")
+    rules = replace(
+        tier_check.rules_of(contents), words=Words(names, {}, frozenset(), (), dict.fromkeys(takes, "a take"))
+    )
+    found = [str(f) for f in members.findings(contents.folder, rules)]
+    assert [f for f in found if not re.search(r"'(left|gait|video|normal)', a take", f)] == []
 
 
 def test_many_names_are_one_expression() -> None:

@@ -70,14 +70,14 @@ def read(path: Path, mapped: Iterable[str], keys: Iterable[str]) -> pd.DataFrame
     table = table.rename(columns=names)
     if "subject" not in table:
         raise GaitloomError(f"{path} has no column 'subject'; say which it is, as in --map ID=subject.")
-    if not columns:
-        raise GaitloomError(f"{path} has no gait parameter; name columns as in step_length_cm, or use --map.")
     given = [k for k in ("subject", *keys) if k in table]
     for key in given:
         for row, value in table[key].items():
             if pd.isna(value) or (key in PARAMETERS and re.fullmatch(r"[\d.,]+", str(value))):
                 said = "it is empty; fill it in" if pd.isna(value) else f"'{value}' is a number; give the unit"
                 raise GaitloomError(f"{path} row {row}, column {key}: {said}.")
+    if not columns:
+        raise GaitloomError(f"{path} has no gait parameter; name columns as in step_length_cm, or use --map.")
     parts = []
     for name, column in columns.items():
         part = table[given].assign(row=table.index, parameter=column.parameter, **dict(column.condition))
@@ -124,10 +124,11 @@ def _columns(
             columns.update((name, found) for p in PARAMETERS if (found := _suffixed(plain, p)))
     if passed := [name for name in header if name not in columns and name not in names]:
         say(f"{path}: not used: {', '.join(passed)}")
-    for columns_of in (names.values(), columns.values()):
-        for what in columns_of:
-            if list(columns_of).count(what) > 1:
-                raise GaitloomError(f"{path} has two columns for {getattr(what, 'parameter', what)}; keep one.")
+    what = [*names.values(), *((c.parameter, c.condition) for c in columns.values())]
+    if again := [w for w in what if what.count(w) > 1]:
+        raise GaitloomError(
+            f"{path} has two columns for {again[0] if isinstance(again[0], str) else again[0][0]}; keep one."
+        )
     return columns, names
 
 

@@ -93,13 +93,15 @@ def batch():
 
 
 def lost(paths):
-    """What of these clips is not there. Snakemake does not miss a file below one that is there, as the report or a
-    clip's index may be, so these are targets of their own; nodes without an index above them it reaches by itself.
+    """What of these clips is gone. Snakemake does not miss a file below one that is there, the report or a clip's index,
+    so these are targets of their own; others it reaches by itself.
     """
     results = PLAN.config.results.as_posix()
+    reported = exists(f"{results}/.reported")
     for path in paths:
-        files = [f"store.zarr/{path}/zarr.json", f"preview/{path}.jpg"]
-        if exists(f"{results}/{files[0]}"):
+        index = f"store.zarr/{path}/zarr.json"
+        files = [index, f"preview/{path}.jpg"] if reported else []
+        if exists(f"{results}/{index}"):
             nodes = PLAN.nodes_of_clip(path)
             files += [f"store.zarr/{path}/{node}/zarr.json" for node in nodes]
         yield from (f"<results>/{f}" for f in files if not exists(f"{results}/{f}"))

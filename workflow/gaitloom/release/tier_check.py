@@ -79,7 +79,11 @@ def rules_of(contents: Contents) -> Rules:
 
 def words_of(dataset: Dataset) -> Words:
     """What the laboratory knows and no release may say."""
-    return Words(_names(dataset), _folders(dataset), _digests(dataset), _secrets(dataset))
+    names = _names(dataset)
+    people = {c.subject for c in dataset.plan.clips}
+    plain = {n: what for n, what in names.items() if n.isalpha() and n.islower() and n not in people}
+    names = {n: what for n, what in names.items() if n not in plain}
+    return Words(names, _folders(dataset), _digests(dataset), _secrets(dataset), plain)
 
 
 def _names(dataset: Dataset) -> dict[str, str]:
@@ -88,7 +92,8 @@ def _names(dataset: Dataset) -> dict[str, str]:
     settings, clips = dataset.settings, dataset.plan.clips
     listed = [row["subject"] for _, row in consent.rows(settings.participants, ("subject",), "release.participants")]
     subjects = sorted({*listed, *(c.subject for c in clips if c.subject)})
-    found = dict.fromkeys(free_text.names(dataset, subjects), "part of a subject's name, or a take's")
+    parts = (n for n in free_text.names(dataset, subjects) if not n.isalpha() or not _take(dataset, n))
+    found = {n.capitalize(): "part of a subject's name, or a take's" for n in parts}  # of people, so no plain words
     takings: dict[str, str] = {}
     for clip in clips:
         takes = (clip.session, clip.trial, clip.segment, clip.camera)
@@ -103,6 +108,11 @@ def _names(dataset: Dataset) -> dict[str, str]:
     found |= dict.fromkeys(subjects, "a subject's name")
     found |= dict.fromkeys(_machines(dataset), "the name of a machine")
     return {n: what for n, what in found.items() if n.casefold() not in OURS}
+
+
+def _take(dataset: Dataset, name: str) -> bool:
+    """Whether a session or trial is called so."""
+    return any(name == v.casefold() for c in dataset.plan.clips for v in (c.session, c.trial, c.segment))
 
 
 def _public_words(settings: Release) -> set[str]:

@@ -6,11 +6,13 @@ path. In what is not text (compressed, pictures) only names of eight characters 
 are there by chance. What text such files do hold is taken out of them (`members`) and searched as text.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 LEAST, LEAST_IN_BYTES, OF_DIGEST = 4, 8, 12
@@ -85,9 +87,9 @@ class _Names:
 
 @dataclass(frozen=True)
 class Words:
-    """What is looked for. `names`, `plain` and `folders` are each with what they are; `plain` are names that are words of
-    the language, and count as short ones do. `digests` are in hex, `secrets` bytes. With none of them, dates and paths
-    of any kind are looked for."""
+    """What is looked for. `names`, `plain` and `folders` are each with what they are; `plain` are names that are words
+    of the language, and count as short ones do. `digests` are in hex, `secrets` bytes. With none of them, dates and
+    paths of any kind are looked for."""
 
     names: Mapping[str, str]
     folders: Mapping[str, str]
@@ -97,10 +99,10 @@ class Words:
 
     @cached_property
     def _by_length(self) -> tuple[_Names, _Names, _Names, _Names]:
-        names = {n.casefold(): what for n, what in self.names.items() if n.isascii()}
+        names = {form: what for n, what in self.names.items() for form in _forms(n)}
         long = {n: w for n, w in names.items() if len(n) >= LEAST and not n.isdigit()}
         short = {n: w for n, w in names.items() if 1 < len(n) < LEAST and not n.isdigit()}
-        short |= {n.casefold(): w for n, w in self.plain.items() if n.isascii()}
+        short |= {form: what for n, what in self.plain.items() for form in _forms(n)}
         # Of numbers, those that cannot be measurements: eight digits and more.
         numbers = {n: w for n, w in names.items() if n.isdigit() and len(n) >= LEAST_IN_BYTES}
         folders = {n.casefold(): w for n, w in self.folders.items()}
@@ -154,6 +156,13 @@ class Words:
             for match in HEX.finditer(data):
                 if match[0][:OF_DIGEST] in self._starts:
                     yield f"holds the digest {match[0][:OF_DIGEST].decode()}…, which is that of a video, recipe or key"
+
+
+def _forms(name: str) -> set[str]:
+    """A name as it may stand in a text whose ASCII letters are small: 'müller', 'mÜller', and as JSON escapes it."""
+    lower = str.maketrans(ascii_uppercase, ascii_lowercase)
+    forms = {name.casefold(), *(f.translate(lower) for f in (name, name.upper()))}
+    return forms | {json.dumps(f)[1:-1].translate(lower) for f in forms}
 
 
 def _dates(data: bytes) -> Iterator[tuple[bytes, int, int]]:

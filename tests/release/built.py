@@ -1,11 +1,8 @@
 """The sample's releases, built once: all layouts, in an open and a controlled tier."""
 
-import sys
 import tempfile
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from unittest import mock
 
 from gaitloom.plan import Plan
 from gaitloom.release import build, parts
@@ -22,14 +19,6 @@ TIERS = {
 }
 
 
-class _Documents(ModuleType):
-    """Stands for the documents that people read, which have tests of their own."""
-
-    @staticmethod
-    def write(contents: Contents) -> None:
-        (contents.folder / "CHANGELOG.md").write_text("# 1.0.0\n\nThe first.\n")
-
-
 @cache
 def _plan() -> Plan:
     return sample.plan(Path(tempfile.mkdtemp(prefix="laboratory-")), tiers=TIERS)
@@ -41,7 +30,6 @@ def release(tier: TierName) -> Contents:
     plan = _plan()
     for path in plan.parts(tier):
         parts.make(plan, path, tier)
-    with mock.patch.dict(sys.modules, {"gaitloom.release.documents": _Documents("documents")}):
-        target = build.build(plan, tier)
+    target = build.build(plan, tier)
     dataset = Dataset.of(plan, tier)
     return Contents(dataset, target, build._parts(dataset), None)

@@ -489,7 +489,9 @@ def test_the_changelog_counts_what_differs_and_names_nobody_who_left(tmp_path: P
         "1 clips were removed or withdrawn; 0 people left.",
     ):
         assert f"- {line}\n" in log
-    assert "Made otherwise" not in log and log.endswith("First version of this tier: 3 clips of 2 people.\n")
+    assert "Made otherwise" not in log and log.endswith(
+        "## 1.0.0 (2026)\n\n- 3 clips of 2 people; there is no version before this one to compare with.\n"
+    )
     (added,), (changed,) = two.keys() - one.keys(), [p for p in two if p.startswith(CARL)]
     listed = dict(line.rsplit("\t", 1) for line in (second / "CHANGES.tsv").read_text().splitlines()[1:])
     assert listed == {two[added].replace("/", "\t"): "added", two[changed].replace("/", "\t"): "changed"}

@@ -5,17 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
+import cv2
 import numpy as np
 import pytest
 from gaitloom import gate
 from gaitloom.errors import GaitloomError
+from gaitloom.exchange import health_gait
 from gaitloom.release import tier_check
-from gaitloom.release.checks import members
+from gaitloom.release.checks import members, pictures
 from gaitloom.release.checks.holdings import finer
 from gaitloom.release.checks.words import Words, trie
 from gaitloom.release.settings import TierName
 
-from release import built, leaks
+from release import built, leaks, sample
 
 
 def test_a_clean_release_passes() -> None:
@@ -142,6 +144,25 @@ def test_many_names_are_one_expression() -> None:
     names = {"".join(rng.choice(list("abc.+_1"), rng.integers(4, 12))) for _ in range(300)}
     assert all(re.fullmatch(trie(names), n) for n in names)
     assert not re.fullmatch(trie(names), "abcd" * 4)
+
+
+def test_pictures_are_told_by_their_pixels(tmp_path: Path) -> None:
+    """Of each kind that layouts hold, and of the scene, also small, grey or dark."""
+    walk, size = sample.walk(0), sample.SIZE
+    health_gait.write_silhouettes(tmp_path / "s", (walk.silhouette(t) for t in range(20, 23)), 3, size)
+    health_gait.write_parts(tmp_path / "p", (walk.parts(t).astype(np.uint8) for t in range(20, 23)), 3, size)
+    y, x = np.mgrid[: size[1], : size[0]]
+    health_gait.write_flow(tmp_path / "f", [np.stack([np.sin(x / 9), np.cos(y / 7)], -1).astype(np.float32)], 1)
+    for folder, modality in (("s", pictures.SILHOUETTE), ("p", pictures.PARTS), ("f", pictures.FLOW)):
+        found = [pictures.shows(p.read_bytes()) for p in (tmp_path / folder).iterdir()]
+        assert found and set(found) == {modality}
+    for t in range(sample.LENGTH):
+        mask = walk.silhouette(t).astype(np.uint8) * 255
+        for small in (cv2.resize(mask, (64, 64), interpolation=cv2.INTER_CUBIC), cv2.resize(mask[::2, ::2], (44, 64))):
+            assert pictures.modality(small) == pictures.SILHOUETTE
+    image = list(walk.frames())[20]
+    for scene in (image, image[..., 1], cv2.resize(image, (64, 64)), (image * 0.2).astype(np.uint8)):
+        assert pictures.modality(scene) == pictures.SCENE
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def made(folder: Path, nodes: list[str]) -> None:
                 (preview / f"{clip.name}.{ending}").touch()
         (folder / root).with_name(".reported").touch()
     for which in ("ours", "bare"):
-        command = [*snakemake(which), "--touch", "--forceall", "--no-hooks", "--quiet", "all"]
+        command = [*snakemake(which), "--touch", "--forceall", "--no-hooks", "--quiet", "all", "--cores", "1000"]
         subprocess.run(command, cwd=folder, capture_output=True, check=True)
 
 

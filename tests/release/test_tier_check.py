@@ -103,6 +103,7 @@ def test_dates_and_folders_of_the_usual_forms(text: bytes) -> None:
         b"frames 1999, years 2010-2024, 2016/679",
         b"data/home/x and a/tmp/b",
         b'"counts": "20240517Mb"',
+        b"recipe\n00e1a520240517a0ffee1234deadbeef0123456789abcdef0123456789abcdef01",
     ],
 )
 def test_what_is_neither_is_left_alone(text: bytes) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,10 @@ def measured(plan: Plan, node: str, keys: list[str]) -> pd.DataFrame:
         if store.digest(key) is None or store.digest(key) != plan.planned(key):
             continue
         values = [(clip.session if k == "session" else clip.extra.get(k, "")).casefold() for k in keys]
-        nodes.append(({"subject": clip.subject, "condition": "\t".join(values)}, store.open(key)))
+        opened = store.open(key)
+        read = {f"summary_{name}": opened.load(f"summary_{name}") for name in ("mean", "sd", "n")}
+        once = SimpleNamespace(attributes=opened.attributes, load=read.__getitem__)  # the report asks for each number
+        nodes.append(({"subject": clip.subject, "condition": "\t".join(values)}, once))
     if not nodes:
         raise GaitloomError(f"No clip has the node {node} as planned; run snakemake to make it.")
     best: dict[tuple[str, str, str], dict[str, Any]] = {}

@@ -56,8 +56,10 @@ def write(config: Path, table: Path | None, to: Path | None, way: Way) -> None:
     clips = [] if plan is None else list(plan.accepted.values())
     people = read(table) if table else of_plan(plan)  # type: ignore[arg-type]
     folder = to or plan.config.results / "splits"  # type: ignore[union-attr]
-    for name, found in _split(people, folder, way).items():
+    made = _split(people, folder, way)
+    for found in made.values():
         _check(found, clips, people, way.family)
+    for name, found in made.items():
         for number, split in enumerate(found):
             _write(folder / name / f"partition_{number}.json", split)
             _write(folder / name / f"opengait_{number}.json", splits.opengait(split))

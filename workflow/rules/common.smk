@@ -1,5 +1,6 @@
 # What all rules share: the plan, and how they ask it. The plan scans the input folders in the main process only;
 # jobs read the sheet that it resolved. Every node has a rule of its own name, and so do log folder and profile key.
+import gc
 import sys
 from functools import cache
 from os.path import exists
@@ -11,6 +12,10 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 from gaitloom import cluster
 from gaitloom.clips import NodeKey
 from gaitloom.reconcile import begin
+
+# Snakemake's graph is millions of objects that live to its end; to look for garbage among them again and again takes
+# an eighth of the time.
+gc.set_threshold(100_000, 50, 100)
 
 PLAN = begin(config, workflow)
 RELEASE = PLAN.config.release

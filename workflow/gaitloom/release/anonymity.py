@@ -114,7 +114,11 @@ def markdown(report: Report) -> str:
         f"the smallest class of people who look alike has {report['smallest']} (k; aimed at: {k}). "
         "Skeletons, silhouettes and gait parameters are not part of this figure: people can be told by their gait.",
         "",
-        *_table_of(("quasi-identifier", "told"), report["quasi_identifiers"].items()),
+        *(
+            _table_of(("quasi-identifier", "told"), report["quasi_identifiers"].items())
+            if report["quasi_identifiers"]
+            else ["It has no quasi-identifiers."]
+        ),
     ]
     if report["generalised"]:
         lines += ["", "Told less exactly than the tier allows, so that k is met:", ""]
@@ -123,7 +127,10 @@ def markdown(report: Report) -> str:
         people = report["people_in_small_classes"]
         lines += ["", f"{report['small_classes']} classes have fewer than {k} people, {people} in all."]
     lines += ["", "## Smallest classes", ""]
-    shown = [(str(c["people"]), _values(c["values"])) for c in report["smallest_classes"]]
+    shown = [
+        (str(c["people"]), _values(c["values"]) if c["people"] >= k else f"not told, fewer than {k}")
+        for c in report["smallest_classes"]
+    ]
     lines += _table_of(("people", "who look alike"), shown)
     lines += ["", "## Sensitive columns", ""]
     lines += _diversity(report["diversity"])

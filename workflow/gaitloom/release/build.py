@@ -18,6 +18,7 @@ from gaitloom.release.settings import EXPORTERS, Release, TierName
 from gaitloom.store import file_sha256
 
 STATE = ".state.json"  # of a release in the making: what it is made from, and which archives are done
+WITHDRAWN = ".withdrawn"  # beside the releases: those that hold somebody who withdrew
 DONE = "built"  # folder of the marks of releases that are built
 
 
@@ -25,7 +26,7 @@ def planned(plan: Plan, tier: TierName) -> str:
     """Digest of everything that a release is made from."""
     dataset = Dataset.of(plan, tier)
     settings = dataset.settings
-    files = [settings.participants, settings.reference, settings.tiers[tier].terms]
+    files = [settings.participants, settings.reference, settings.answers, settings.tiers[tier].terms]
     files += [settings.labels[name] for name in sorted(settings.tiers[tier].labels)]
     return digest(
         {
@@ -55,6 +56,8 @@ def build(plan: Plan, tier: TierName) -> Path:
                 f"{target} is built, and what it was made from has changed since; raise release.version."
             )
         return target
+    if (aside := target.parent / WITHDRAWN / target.name).is_dir():
+        raise GaitloomError(f"{aside} was set aside by a withdrawal; raise release.version.")
     if not dataset.entries:
         raise GaitloomError(f"The {tier} release holds no clip: {_why(dataset)}; see docs/releasing.md.")
     folder = _resume(results / "release" / "building" / target.name, made)
@@ -164,7 +167,9 @@ def _previous(settings: Release, results: Path, tier: TierName) -> Path | None:
     """The newest release of this tier before this version, among those that are here."""
     now = _version(settings.version)
     found = {}
-    for folder in (results / "releases").glob(f"{settings.name}-*-{tier}"):
+    for folder in (
+        f for place in (WITHDRAWN, "") for f in (results / "releases" / place).glob(f"{settings.name}-*-{tier}")
+    ):
         version = folder.name.removeprefix(f"{settings.name}-").removesuffix(f"-{tier}")
         if version.replace(".", "").isdigit() and _version(version) < now:
             found[_version(version)] = folder

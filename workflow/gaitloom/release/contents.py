@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +43,6 @@ class Contents:
     def data(self) -> Path:
         """What is released: archives and tables."""
         return self.folder / "data"
-
-    @cached_property
-    def tables(self) -> list[Path]:
-        """The tables in data/, by name."""
-        return sorted(p for p in self.data.rglob("*") if p.is_file() and p.suffix in (".tsv", ".json"))
 
     def write_clips(self) -> None:
         """Write data/clips.tsv: one row a clip; `content` is the digest of its files: versions are compared by it."""

@@ -42,7 +42,7 @@ _EXACT: dict[str, Precision] = dict.fromkeys(
 )
 COLUMNS: dict[TierName, dict[str, Precision]] = {"open": _BANDS, "registered": _FIVES, "controlled": _EXACT}
 K: dict[TierName, int] = {"open": 11, "registered": 5, "controlled": 5}
-LICENCES: dict[TierName, str] = {"open": "CC-BY-4.0", "registered": "CC-BY-NC-4.0", "controlled": "LicenseRef-DUA"}
+LICENCES: dict[TierName, str] = {"open": "CC-BY-4.0", "registered": "LicenseRef-DUA", "controlled": "LicenseRef-DUA"}
 
 
 class Creator(Strict):

@@ -4,7 +4,7 @@ import numpy as np
 
 SILHOUETTE, PARTS, FLOW, SCENE, NOTHING = "silhouette", "parts", "flow", "deidentified", ""
 BETWEEN = 24, 231  # grey levels that a silhouette has at its edges alone; JPEG moves black and white by less
-EDGES = 0.06  # share of its pixels that may be edges
+EDGES, OFF = 0.3, 0.02  # share of its pixels that may be grey, and of those that may lie off an edge
 LEAST = 16  # px: what is smaller shows nobody
 COLOURS = 64  # of a part map; Health&Gait has 15, and OpenGait's grey ones fewer
 PLAIN = 0.4  # share of a figure that is one colour
@@ -35,8 +35,7 @@ def modality(image: np.ndarray) -> str:
     pixels = image.reshape(*image.shape[:2], -1)[..., :3]
     if pixels.shape[2] == 1 or (pixels == pixels[..., :1]).all():
         grey = pixels[..., 0]
-        edges = ((grey > BETWEEN[0]) & (grey < BETWEEN[1])).mean()
-        if edges <= EDGES or len(np.unique(grey)) <= 2:
+        if _silhouette(grey):
             return SILHOUETTE
         return PARTS if len(np.unique(grey)) <= COLOURS / 2 and _flat(grey[..., None]) else SCENE
     if (pixels.min(axis=2) == 0).all():
@@ -47,6 +46,16 @@ def modality(image: np.ndarray) -> str:
     if len(np.unique(pixels.reshape(-1, 3), axis=0)) <= COLOURS and _flat(pixels):
         return PARTS
     return SCENE
+
+
+def _silhouette(grey: np.ndarray) -> bool:
+    """Whether (H, W) is black and white, with grey along edges alone."""
+    import cv2
+
+    between = (grey > BETWEEN[0]) & (grey < BETWEEN[1])
+    around = np.ones((5, 5), np.uint8)
+    edge = (cv2.dilate(grey, around) >= BETWEEN[1]) & (cv2.erode(grey, around) <= BETWEEN[0])
+    return bool(between.mean() <= EDGES and (between & ~edge).mean() <= OFF)
 
 
 def _flat(pixels: np.ndarray) -> bool:

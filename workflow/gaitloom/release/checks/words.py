@@ -34,6 +34,7 @@ URL = re.compile(rb"https?://[^\s\"'<>)\]]+")
 NUMBER = re.compile(rb"[\[,:]\s*$"), re.compile(rb"^\s*[\],}]")  # around a number in JSON
 WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
 DIGIT = frozenset(b"0123456789")
+HEX_DIGITS = b"0123456789abcdef"
 WHOLE = frozenset(b"\"'\t\n\r,;/|<>")
 
 
@@ -136,7 +137,7 @@ class Words:
         yield from (f"holds the folder '{m[0].decode()}'" for m in PATH.finditer(data) if _rooted(data, m))
         allowed = frozenset(dates)
         for date, start, end in _dates(data):
-            number = json and date.isdigit() and _number(data, start, end)
+            number = date.isdigit() and (_of_digest(data, start, end) or (json and _number(data, start, end)))
             if date not in allowed and _alone(data, start, end) and not number:
                 yield f"holds the date '{date.decode()}'"
 
@@ -192,6 +193,13 @@ def _alone(data: bytes, start: int, end: int) -> bool:
     if before and (before[0] in DIGIT or before == b"."):
         return False
     return not after or not (after[0] in DIGIT or (after[:1] == b"." and after[1:2].isdigit()))
+
+
+def _of_digest(data: bytes, start: int, end: int) -> bool:
+    """Whether eight digits are part of a digest: 32 hexadecimal digits and more in a row."""
+    before, after = data[max(0, start - 128) : start], data[end : end + 128]
+    around = len(before) - len(before.rstrip(HEX_DIGITS)) + len(after) - len(after.lstrip(HEX_DIGITS))
+    return around + end - start >= 32
 
 
 def _number(data: bytes, start: int, end: int) -> bool:

@@ -26,8 +26,10 @@ def pages(contents: Contents, facts: Facts) -> dict[str, str]:
     head = ["# Changes", "", f"## {settings.version} ({settings.date.year})", ""]
     if previous is None:
         people = len({part.subject for part in contents.parts})
-        first = f"First version of this tier: {len(contents.parts)} clips of {people} people."
-        return {FILE: "\n".join([*head, first])}
+        count = (
+            f"- {len(contents.parts)} clips of {people} people; there is no version before this one to compare with."
+        )
+        return {FILE: "\n".join([*head, count])}
     try:
         clips, lines = _clips(contents, previous)
         lines += [*_nodes(facts, previous), *_tables(contents, previous)]

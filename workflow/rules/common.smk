@@ -157,6 +157,13 @@ def part_reads(tier):
     ]
 
 
+def finished(wildcards):
+    """What stands at the end of every clip of this batch. The job itself takes what there is, of all of them."""
+    clips = batch()[0] if workflow.is_main_process else []
+    files = "<results>/store.zarr/{path}/zarr.json", "<results>/preview/{path}.jpg"
+    return expand(files, path=clips)
+
+
 onstart:
     cluster.check(workflow)
     if not batch()[

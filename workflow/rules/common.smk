@@ -166,7 +166,6 @@ def finished(wildcards):
 
 onstart:
     cluster.check(workflow)
-    if not batch()[
-        1
-    ]:  # what this batch makes is not in a report that is there; the last batch writes another
+    # What this batch makes is not in a report that is there; the last batch writes another.
+    if not batch()[1]:
         (PLAN.config.results / ".reported").unlink(missing_ok=True)

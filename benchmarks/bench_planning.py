@@ -16,7 +16,7 @@ imports some), on a sheet that needs no new hashing.
 `--sheet N` measures ours alone on N clips (100,000 are 400 MB of tiny files), processor seconds and peak memory of each
 step: the first scan, one that finds nothing new, reading the sheet, all digests, and a dry run by batches of 1,000 and
 of 10,000 clips, the last one of the small batches with the report. `--jobs N` does so for one dry run, without batches,
-of at least N jobs. Take care of the memory: a job needs about 13 kB.
+of at least N jobs, ours and then the peer's. Take care of the memory: a job needs about 17 kB.
 
     python benchmarks/bench_planning.py --sheet 100000
     python benchmarks/bench_planning.py --jobs 100000
@@ -300,9 +300,9 @@ def many_jobs(least: int, folder: Path) -> None:
     clips = -(-least // a_clip)
     project(folder / "many", clips)
     scan(folder / "many")
-    cost = step(folder / "many", *snakemake("ours"), "--dry-run", "--quiet", "all")
-    goals = {"peak_gb": common.at_most(cost["peak_mb"] / 1000, MEMORY_GB)} if least == JOBS else {}
-    common.report("planning_jobs", goals, clips=clips, jobs=clips * a_clip + 2, **cost)
+    costs = {w: step(folder / "many", *snakemake(w), "--dry-run", "--quiet", "all") for w in ("ours", "bare")}
+    goals = {"peak_gb": common.at_most(costs["ours"]["peak_mb"] / 1000, MEMORY_GB)} if least == JOBS else {}
+    common.report("planning_jobs", goals, clips=clips, jobs=clips * a_clip + 2, **costs)
 
 
 def main() -> None:

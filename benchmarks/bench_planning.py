@@ -117,7 +117,7 @@ print(json.dumps({"code": code, "modules": sorted(m for m in sys.modules if "." 
 """
 
 
-# Snakemake sleeps for 0.1 s before it touches a job's files, which 12,000 jobs need not.
+# Snakemake sleeps for 0.1 s before it touches a job's files, and chooses among all jobs whenever a core is free.
 TOUCH = """
 import sys
 from snakemake.cli import main
@@ -165,7 +165,7 @@ def made(folder: Path, nodes: list[str]) -> None:
                 (preview / f"{clip.name}.{ending}").touch()
         (folder / root).with_name(".reported").touch()
     for which in ("ours", "bare"):
-        command = [sys.executable, "-c", TOUCH, *arguments_of(which), "--touch", "--forceall", "--no-hooks"]
+        command = [sys.executable, "-c", TOUCH, *arguments_of(which), "--touch", "--forceall", "--cores", "9999"]
         subprocess.run(command, cwd=folder, capture_output=True, check=True)
 
 

@@ -225,7 +225,8 @@ def _tells_height(plan: Plan, settings: Release, tier: TierName, clip: Clip, nod
     if modality_of(node) != "gait" or settings.columns(tier).get("height_cm") == "exact":
         return ""
     scene = plan.recipes(clip)[node]["scene"]
-    known = {"walkway", "floor_points", "pose"} & set(scene["camera"])
-    if known or not scene["height_cm"]:
+    camera = scene["camera"]
+    posed = "pose" in camera and "intrinsics" in camera  # what `gait.scale` prefers to the height
+    if posed or "walkway" in camera or len(camera.get("floor_points", ())) >= 4 or not scene["height_cm"]:
         return ""
     return "its lengths are scaled by the body height, which this tier does not tell exactly; calibrate the camera"

@@ -74,7 +74,11 @@ def test_an_unknown_key_is_named_in_full_with_the_near_one(key: str, meant: str)
 @pytest.mark.parametrize(
     ("key", "known"),
     [
-        ("zzz", "accept_licences, cameras, clips, device, nodes, preview, release, results, review"),
+        (
+            "zzz",
+            "accept_licences, cameras, clips, device, nodes, preview, release, results, review, splits, "
+            "technical_validation",
+        ),
         ("nodes.keypoints.options.zzz", "none"),
     ],
 )

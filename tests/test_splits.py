@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from gaitloom import config, health_gait_splits, split_files, splits
 from gaitloom.cli import app
-from gaitloom.clips import Clip
+from gaitloom.clips import Clip, write_sheet
 from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
 from gaitloom.splits import Split, deal, folds, leave_one_out
@@ -201,31 +201,7 @@ def test_leaks() -> None:
     assert len(splits.leaks(by_clip, clips)) >= 4, "dealing clips instead of people leaks everyone"
 
 
-# Health&Gait's recipe, against outputs in scikit-learn's documentation
-
-
-def test_folds_and_draws_are_those_of_scikit_learn() -> None:
-    """Examples of RepeatedStratifiedKFold, StratifiedShuffleSplit and _approximate_mode in its documentation (1.x)."""
-    random = np.random.RandomState(36851234)
-    tag = np.array(["0", "0", "1", "1"])
-    assert [health_gait_splits.stratified_folds(tag, 2, random).tolist() for _ in "12"] == [[0, 1, 1, 0], [0, 1, 0, 1]]
-    random, tag = np.random.RandomState(0), np.array(list("000111"))
-    found = [[rows.tolist() for rows in health_gait_splits.stratified_draw(tag, 3, random)] for _ in range(5)]
-    assert found == [
-        [[5, 2, 3], [4, 1, 0]],
-        [[5, 1, 4], [0, 2, 3]],
-        [[5, 0, 2], [4, 3, 1]],
-        [[4, 1, 0], [2, 3, 5]],
-        [[0, 5, 1], [3, 4, 2]],
-    ]
-    for sizes, n, seed, expected in (
-        ([4, 2], 3, 0, [2, 1]),
-        ([5, 2], 4, 0, [3, 1]),
-        ([2, 2, 2, 1], 2, 0, [0, 1, 1, 0]),
-        ([2, 2, 2, 1], 2, 42, [1, 1, 0, 0]),
-    ):
-        drawn = health_gait_splits.quotas(np.array(sizes), n, np.random.RandomState(seed))
-        assert drawn.tolist() == expected
+# Health&Gait's recipe
 
 
 @pytest.fixture
@@ -242,7 +218,7 @@ def health_gait(tmp_path: Path) -> Path:
 def test_the_recipe_gives_the_published_sizes_and_names_the_gap(
     health_gait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    way = split_files.Way(preset="health_gait")
+    way = split_files.Recipe()
     split_files.write(tmp_path / "none", health_gait, tmp_path / "out", way)
     told = capsys.readouterr().err
     assert "1 count as obese who are not: PA005" in told and "1 people are left out" in told
@@ -285,7 +261,7 @@ def test_the_recipe_refuses_what_it_cannot_do(health_gait: Path, tmp_path: Path)
     path = tmp_path / "families.csv"
     path.write_text("ID,Sex,Age,BMI,family\nA,0,20,22,x\nB,0,20,22,x\n")
     with pytest.raises(GaitloomError, match="knows no families"):
-        split_files.write(tmp_path / "none", path, tmp_path / "out", split_files.Way(preset="health_gait"))
+        split_files.write(tmp_path / "none", path, tmp_path / "out", split_files.Recipe())
 
 
 # The command
@@ -332,12 +308,14 @@ def test_one_split_by_shares(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ((), "Choose one of --folds"),
-        (("--folds", "3", "--leave-one-out"), "Choose one of --folds"),
-        (("--folds", "1"), "is no number of folds"),
-        (("--folds", "3", "--validation", "1.5"), "is a share from 0 to 1"),
-        (("--shares", "70,30"), "give those of train, validation and test"),
-        (("--shares", "-1,1,1"), "give those of train, validation and test"),
+        (("--folds", "3", "--leave-one-out"), "choose one of folds"),
+        (("--validation", "0.2"), "choose one of folds"),
+        (("--preset", "health_gait", "--leave-one-out"), "leave out --leave-one-out"),
+        (("--folds", "1"), "--folds input should be greater"),
+        (("--folds", "3", "--validation", "1.5"), "--validation input should be less than 1"),
+        (("--shares", "70,30"), "--shares field required"),
+        (("--shares", "-1,1,1"), "shares are those of train, validation and test"),
+        (("--shares", "1,1,1", "--validation", "0.2"), "shares say it themselves"),
         (("--folds", "3", "--by", "age:50,35"), "rising numbers"),
         (("--folds", "3", "--by", "age:old"), "rising numbers"),
         (("--folds", "3", "--by", "weight"), "There is no column 'weight'"),
@@ -347,6 +325,26 @@ def test_options_that_are_refused(tmp_path: Path, options: tuple[str, ...], reas
     done = write(tmp_path, table(np.random.default_rng(4), 12), *options)
     assert isinstance(done.exception, GaitloomError) and reason in str(done.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_way_of_the_configuration(tmp_path: Path) -> None:
+    """Without options, it is the table `splits`; without that, the command says what there is to say."""
+    people = table(np.random.default_rng(6), 30)
+    values: dict[str, Any] = {
+        "results": str(tmp_path / "results"),
+        "clips": {"folders": [str(tmp_path)]},
+        "nodes": {"track": {"backend": "blazepose"}},
+    }
+    path = tmp_path / "config.json"
+    write_sheet(tmp_path / "results" / "clips.tsv", [])
+    path.write_text(json.dumps(values))
+    assert "a table 'splits'" in str(write(tmp_path, people, "--config", str(path)).exception)
+    path.write_text(json.dumps({**values, "splits": {"folds": 3, "by": ["sex", "age:35,50"], "seed": 5}}))
+    done = write(tmp_path, people, "--config", str(path))
+    assert done.exit_code == 0, done.output
+    assert split_files.earlier(tmp_path / "out") == folds(people, 3, BY, seed=5)
+    with pytest.raises(GaitloomError, match=r"splits: choose one of folds, leave_one_out and shares"):
+        config.parse({**values, "splits": {"by": ["sex"]}})
 
 
 @pytest.mark.parametrize(

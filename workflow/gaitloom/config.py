@@ -13,77 +13,18 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from gaitloom import backends, clips, decisions, modalities, weights
+from gaitloom.cameras import Camera
 from gaitloom.clips import Clip
 from gaitloom.errors import GaitloomError
 from gaitloom.release.settings import Release
+from gaitloom.split_settings import Splits
 from gaitloom.strict import Strict
+from gaitloom.technical_validation.settings import TechnicalValidation
 from gaitloom.weight_files import AnyWeight
 
 DEVICE = r"^(cpu|cuda(:\d+)?)$"
 GPU_BATCH = 8
 SHOWN = ("track", "keypoints", "silhouette", "parts", "flow", "deidentified")  # what a preview is made of
-
-
-class Intrinsics(Strict):
-    """Pinhole intrinsics in pixels and OpenCV's distortion coefficients (k1, k2, p1, p2, k3)."""
-
-    fx: float = Field(gt=0, description="Focal length along x, in pixels.")
-    fy: float = Field(gt=0, description="Focal length along y, in pixels.")
-    cx: float = Field(description="Principal point, x in pixels.")
-    cy: float = Field(description="Principal point, y in pixels.")
-    distortion: tuple[float, ...] = Field((), description="OpenCV's k1, k2, p1, p2, k3.")
-
-
-class FloorPoint(Strict):
-    """A point of the floor, seen at a pixel and measured in metres."""
-
-    pixel: tuple[float, float] = Field(description="x (right) and y (down) in full-frame pixels.")
-    metres: tuple[float, float] = Field(description="Position on the floor in metres, any fixed origin.")
-
-
-class Pose(Strict):
-    """Where a camera is: x in its own frame is rotation · X + translation of floor coordinates X, z up, in metres."""
-
-    rotation: tuple[float, float, float, float, float, float, float, float, float] = Field(
-        description="The rotation matrix, row by row."
-    )
-    translation: tuple[float, float, float] = Field(description="In metres.")
-
-
-class Walkway(Strict):
-    """Two lines across the walkway's floor, each through two points of the picture, a known length apart."""
-
-    start: tuple[tuple[float, float], tuple[float, float]] = Field(description="Two pixels of the first line.")
-    end: tuple[tuple[float, float], tuple[float, float]] = Field(description="Two pixels of the second line.")
-    metres: float = Field(gt=0, description="Length between the lines.")
-
-
-class Camera(Strict):
-    """What is known of one camera; its name is what the sheet's column `camera` says."""
-
-    view: Literal["sagittal", "frontal", "oblique"] | None = Field(None, description="The camera's view of the walk.")
-    calibration: Path | None = Field(
-        None,
-        description="A file with intrinsics and, if it has one, the camera's pose: OpenCV's YAML or JSON, or "
-        "Pose2Sim's TOML. It stands for `intrinsics` and `pose`.",
-    )
-    intrinsics: Intrinsics | None = Field(None, description="Calibration, where there is one.")
-    pose: Pose | None = Field(None, description="Where the camera is, over a floor at z = 0.")
-    floor_points: tuple[FloorPoint, ...] = Field((), description="Floor points with known positions.")
-    walkway: Walkway | None = Field(None, description="A known length on the floor.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _calibration_is_read(cls, values: Any) -> Any:
-        """Numbers in place of the file, so that its content is in the recipes, and its path is not."""
-        if not isinstance(values, dict) or not values.get("calibration"):
-            return values
-        from gaitloom.gait.calibration import read
-
-        try:
-            return {**values, **read(Path(values["calibration"])), "calibration": None}
-        except GaitloomError as error:
-            raise ValueError(str(error)) from None
 
 
 class Clips(Strict):
@@ -211,6 +152,10 @@ class Config(Strict):
     review: Review = Field(
         Review(),  # pyright: ignore[reportCallIssue]
         description="What people decided when they looked at the clips.",
+    )
+    splits: Splits | None = Field(None, description="Who is trained on, and who is tested; null for no splits.")
+    technical_validation: TechnicalValidation | None = Field(
+        None, description="What is told from what over the splits; null for nothing."
     )
     release: Release | None = Field(None, description="What leaves the laboratory, and for whom; null for nothing.")
     accept_licences: tuple[str, ...] = Field(
@@ -358,7 +303,7 @@ def _sentence(error: ValidationError, model: type[BaseModel], where: str = "") -
         )
         return f"{path}: unknown key; {hint}"
     message = fault["msg"].removeprefix("Value error, ")
-    whole = message.startswith(("clips.", "nodes.", "preview.", "review.", "release."))
+    whole = message.startswith(("clips.", "nodes.", "preview.", "review.", "release.", "technical_validation"))
     return message if whole else f"{path}: {message}"
 
 

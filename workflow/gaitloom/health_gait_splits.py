@@ -1,9 +1,10 @@
 """Health&Gait's own partitions: 4 folds with seed 27, by age and sex, or by sex and BMI.
 
-Its script (code/create_partitions of its repository) calls scikit-learn's StratifiedKFold and train_test_split. What
-these do is written here from their documentation and known behaviour (since version 0.22, which changed it): both draw
-from numpy's legacy RandomState, whose stream is frozen. Rows count in the order of the table.
+Its script (code/create_partitions of its repository) calls scikit-learn's StratifiedKFold and train_test_split, and so
+does this. Rows count in the order of the table.
 """
+
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,8 @@ def partitions(people: pd.DataFrame, task: str) -> list[Split]:
     Raises:
         GaitloomError: a column is not there, or a class has too few people for the recipe.
     """
+    from sklearn.model_selection import StratifiedKFold, train_test_split
+
     columns = TASKS[task]
     for column in columns:
         if column not in people:
@@ -31,18 +34,20 @@ def partitions(people: pd.DataFrame, task: str) -> list[Split]:
     if counts.empty or counts.max() < K:
         raise GaitloomError(f"Health&Gait's partitions for {task} need {K} people in a class; no class has them.")
     names, splits = np.array(known.index, str), []
-    fold = stratified_folds(tag, K, np.random.RandomState(SEED))
-    for i in range(K):
-        rest = np.flatnonzero(fold != i)
-        share, sizes = len(rest) / len(known), pd.Series(tag[rest]).value_counts()
-        train = int(share / (share + VALIDATION) * len(rest))
-        if sizes.min() < 2 or min(train, len(rest) - train) < len(sizes):
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # that a class has fewer than K people
+        folds = list(StratifiedKFold(K, shuffle=True, random_state=SEED).split(names, tag))
+    for rest, test in folds:
+        share = len(rest) / len(known)
+        try:
+            train, validation = train_test_split(
+                rest, train_size=share / (share + VALIDATION), random_state=SEED, stratify=tag[rest]
+            )
+        except ValueError:
             raise GaitloomError(
                 f"Health&Gait's partitions for {task} need more people: beside the test, 2 of each class, and no fewer "
-                f"to validate on than the {len(sizes)} classes; use --folds, which can do with fewer."
-            )
-        chosen, others = stratified_draw(tag[rest], train, np.random.RandomState(SEED))
-        parts = {"train": rest[chosen], "validation": rest[others], "test": np.flatnonzero(fold == i)}
+                f"to validate on than the {len(set(tag[rest]))} classes; use --folds, which can do with fewer."
+            ) from None
+        parts = {"train": train, "validation": validation, "test": test}
         splits.append({part: sorted(names[rows].tolist()) for part, rows in parts.items()})
     return splits
 
@@ -74,50 +79,3 @@ def gap(people: pd.DataFrame) -> list[str]:
         return []
     bmi = pd.to_numeric(people["bmi"], errors="coerce")
     return people.index[bmi.between(24.9, 25, "neither") | bmi.between(29.9, 30, "neither")].astype(str).tolist()
-
-
-def stratified_folds(tag: np.ndarray, k: int, random: np.random.RandomState) -> np.ndarray:
-    """(N,) the fold of each, as StratifiedKFold(k, shuffle=True) has it: sorted by class, classes in the order in which
-    they appear, every k-th goes to a fold, which says how many of a class each fold gets; who, is shuffled by class."""
-    order = list(dict.fromkeys(tag.tolist()))
-    code = np.array([order.index(t) for t in tag.tolist()])
-    dealt = np.sort(code)
-    counts = np.array([np.bincount(dealt[i::k], minlength=len(order)) for i in range(k)])
-    fold = np.empty(len(tag), int)
-    for c in range(len(order)):
-        of_class = np.repeat(np.arange(k), counts[:, c])
-        random.shuffle(of_class)
-        fold[code == c] = of_class
-    return fold
-
-
-def stratified_draw(tag: np.ndarray, n: int, random: np.random.RandomState) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of n drawn and of the others, as train_test_split(stratify=tag, train_size=n) has them: classes in sorted
-    order, of each a permutation's first ones."""
-    names, code = np.unique(tag, return_inverse=True)
-    sizes = np.bincount(code)
-    drawn = quotas(sizes, n, random)
-    left = quotas(sizes - drawn, len(tag) - n, random)
-    chosen: list[int] = []
-    others: list[int] = []
-    for c in range(len(names)):
-        rows = np.flatnonzero(code == c)[random.permutation(sizes[c])]
-        chosen += rows[: drawn[c]].tolist()
-        others += rows[drawn[c] : drawn[c] + left[c]].tolist()
-    return random.permutation(chosen), random.permutation(others)
-
-
-def quotas(sizes: np.ndarray, n: int, random: np.random.RandomState) -> np.ndarray:
-    """(classes,) how many of n each class gives: its share rounded down, the rest by largest remainders, among equal
-    ones at random."""
-    share = sizes / sizes.sum() * n
-    given = np.floor(share)
-    missing, remainder = int(n - given.sum()), share - given
-    for value in np.unique(remainder)[::-1] if missing > 0 else ():
-        (equal,) = np.where(remainder == value)
-        now = min(len(equal), missing)
-        given[random.choice(equal, size=now, replace=False)] += 1
-        missing -= now
-        if missing == 0:
-            break
-    return given.astype(int)

@@ -4,83 +4,130 @@ What lies in the folder already is an earlier split: nobody in it moves.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
 from gaitloom import health_gait_splits, splits, spreadsheets
 from gaitloom.clips import Clip, write_if_changed
 from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
 from gaitloom.progress import say, warn
+from gaitloom.provenance import digest
+from gaitloom.split_settings import Splits
 from gaitloom.splits import Split
 
 PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Way:
-    """How to split: the recipe `preset`; or into `folds`, for each family (`leave_one_out`), or once by `shares` of
-    train, validation and test. `by` has columns, with `:` and where their bands begin: `age:18,35,50`."""
+class Recipe:
+    """Health&Gait's own recipe instead of a way of ours; `family` is the column that must hold no families."""
 
-    preset: str | None = None
-    folds: int | None = None
-    leave_one_out: bool = False
-    shares: str | None = None
-    validation: float | None = None
-    by: Sequence[str] = ()
     family: str = splits.FAMILY
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        chosen = [bool(v) for v in (self.preset, self.folds is not None, self.leave_one_out, self.shares)]
-        if sum(chosen) != 1:
-            raise GaitloomError("Choose one of --folds, --leave-one-out, --shares and --preset.")
-        if self.folds is not None and self.folds < 2:
-            raise GaitloomError(f"--folds {self.folds} is no number of folds; give 2 or more.")
-        if self.validation is not None and (self.shares or self.preset or not 0 <= self.validation < 1):
-            raise GaitloomError("--validation is a share from 0 to 1, and goes with --folds and --leave-one-out only.")
 
 
-def write(config: Path, table: Path | None, to: Path | None, way: Way) -> None:
+def write(config: Path, table: Path | None, to: Path | None, way: Splits | Recipe | None) -> None:
     """Split the people of a table (of participants and clip sheet, where none is named), write the files into the
-    folder `to` (`results/splits`), and print how many of each class are in each part.
+    folder `to` (`results/splits`), and print how many of each class are in each part. Without a `way`, as the
+    configuration has it.
 
     Raises:
         GaitloomError: the table, the way or what lies in the folder is at fault, or something is in two parts.
     """
-    plan = None if table and to else Plan.read(config)
+    plan = None if table and to and way else Plan.read(config)
     clips = [] if plan is None else list(plan.accepted.values())
     people = read(table) if table else of_plan(plan)  # type: ignore[arg-type]
-    folder = to or plan.config.results / "splits"  # type: ignore[union-attr]
-    made = _split(people, folder, way)
+    folder = to or folder_of(plan)  # type: ignore[arg-type]
+    way = way or plan.config.splits  # type: ignore[union-attr]
+    if way is None:
+        raise GaitloomError(
+            "Say how to split: --folds, --leave-one-out, --shares or --preset, or a table 'splits' in the configuration."
+        )
+    made = _recipe(people, folder, way) if isinstance(way, Recipe) else {"": _split(people, folder, way)}
     for found in made.values():
         _check(found, clips, people, way.family)
     for name, found in made.items():
         for number, split in enumerate(found):
             _write(folder / name / f"partition_{number}.json", split)
             _write(folder / name / f"opengait_{number}.json", splits.opengait(split))
-        print(_counts(people, found, way, name))
-    say(f"the splits are in {folder}; give the same options when people are added")
+        joint = _recipes_classes(people, name) if isinstance(way, Recipe) else _classes(people, way)
+        print(_counts(joint, found, name))
+    say(f"the splits are in {folder}; split the same way when people are added")
 
 
-def _split(people: pd.DataFrame, folder: Path, way: Way) -> dict[str, list[Split]]:
-    """Subfolder ('' for the folder itself) → its splits."""
-    if way.preset:
-        return {task: _preset(people, task, _before(people, folder / task), way) for task in health_gait_splits.TASKS}
+def way(options: dict[str, Any], preset: str | None, family: str, seed: int) -> Splits | Recipe | None:
+    """What the command was told, of which `options` are fields of `Splits`; None where it was told of no way.
+
+    Raises:
+        GaitloomError: an option is at fault, or there are two ways.
+    """
+    given = {k: v for k, v in options.items() if v}
+    if preset:
+        if given:
+            raise GaitloomError(f"--preset is a way of its own; leave out --{'and --'.join(given)}.".replace("_", "-"))
+        return Recipe(family)
+    if not given:
+        return None
+    if "shares" in given:
+        given["shares"] = given["shares"].split(",")
+    try:
+        return Splits(**given, family=family, seed=seed)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = "".join(f"--{part} " for part in fault["loc"][:1]).replace("_", "-")
+        told = f"{fault['msg'].removeprefix('Value error, ')}"
+        raise GaitloomError(f"{where}{told[:1].lower()}{told[1:]}; see `gaitloom splits --help`.") from None
+
+
+def folder_of(plan: Plan) -> Path:
+    """Where the configuration's splits lie."""
+    return plan.config.results / "splits"
+
+
+def of_people(plan: Plan, subjects: Collection[str]) -> list[Split]:
+    """The configuration's splits as they were made, in which all of these subjects are.
+
+    Raises:
+        GaitloomError: they are not made, or a subject is in none of them.
+    """
+    folder = folder_of(plan)
+    found = earlier(folder)
+    if not found:
+        raise GaitloomError(f"There are no splits in {folder}; run `snakemake splits`.")
+    dealt = {s for part in found[0].values() for s in part}
+    if missing := sorted(set(subjects) - dealt):
+        raise GaitloomError(f"Subject {missing[0]} is in none of the splits in {folder}; run `snakemake splits`.")
+    return found
+
+
+def planned(plan: Plan) -> str:
+    """Digest of what the configuration's splits are made from."""
+    way = plan.config.splits
+    return digest({"way": way and way.model_dump(mode="json"), "people": of_plan(plan).to_csv()})
+
+
+def _split(people: pd.DataFrame, folder: Path, way: Splits) -> list[Split]:
     before = _before(people, folder)
-    options: dict[str, Any] = {"by": by(way.by), "family": way.family, "seed": way.seed}
+    options: dict[str, Any] = {"by": way.bands(), "family": way.family, "seed": way.seed}
     if way.shares:
         if len(before) > 1:
             raise GaitloomError(f"{folder} has {len(before)} partitions, not one; name another folder with --to.")
-        return {"": [splits.deal(people, _shares(way.shares), before=before[0] if before else None, **options)]}
+        shares: dict[str, float] = dict(zip(PARTS, way.shares, strict=True))
+        return [splits.deal(people, shares, before=before[0] if before else None, **options)]
     if way.folds is None:
-        return {"": splits.leave_one_out(people, validation=way.validation or 0.0, before=before, **options)}
+        return splits.leave_one_out(people, validation=way.validation or 0.0, before=before, **options)
     validation = health_gait_splits.VALIDATION if way.validation is None else way.validation
-    return {"": splits.folds(people, way.folds, validation=validation, before=before, **options)}
+    return splits.folds(people, way.folds, validation=validation, before=before, **options)
+
+
+def _recipe(people: pd.DataFrame, folder: Path, way: Recipe) -> dict[str, list[Split]]:
+    """Subfolder → its splits."""
+    return {task: _task(people, task, _before(people, folder / task), way) for task in health_gait_splits.TASKS}
 
 
 def _before(people: pd.DataFrame, folder: Path) -> list[Split]:
@@ -91,7 +138,7 @@ def _before(people: pd.DataFrame, folder: Path) -> list[Split]:
     return before
 
 
-def _preset(people: pd.DataFrame, task: str, before: Sequence[Split], way: Way) -> list[Split]:
+def _task(people: pd.DataFrame, task: str, before: Sequence[Split], way: Recipe) -> list[Split]:
     recipe = health_gait_splits
     if any(len(unit) > 1 for unit in splits.families(people, way.family)):
         raise GaitloomError("Health&Gait's recipe knows no families, and this table has some; use --folds 4 instead.")
@@ -105,34 +152,6 @@ def _preset(people: pd.DataFrame, task: str, before: Sequence[Split], way: Way) 
     columns = recipe.TASKS[task]
     tagged = known.assign(tag=recipe.tags(known, columns))
     return splits.folds(tagged, recipe.K, {"tag": ()}, way.family, recipe.SEED, recipe.VALIDATION, before)
-
-
-def by(columns: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """Column → where its bands begin, of texts such as `sex` and `age:18,35,50`.
-
-    Raises:
-        GaitloomError: bands are not rising numbers.
-    """
-    found: dict[str, tuple[float, ...]] = {}
-    for text in columns:
-        name, _, starts = text.partition(":")
-        try:
-            found[name] = tuple(float(v) for v in starts.split(",")) if starts else ()
-        except ValueError:
-            found[name] = (0.0, 0.0)
-        if list(found[name]) != sorted(set(found[name])):
-            raise GaitloomError(f"--by {text}: bands begin at rising numbers, as in age:18,35,50; correct them.")
-    return found
-
-
-def _shares(text: str) -> dict[str, float]:
-    try:
-        values = [float(v) for v in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != 3 or min(values) < 0 or not 0 < sum(values) < float("inf"):
-        raise GaitloomError(f"--shares {text}: give those of train, validation and test, as in 0.7,0.1,0.2.")
-    return dict(zip(PARTS, values, strict=True))
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -211,15 +230,19 @@ def _write(path: Path, split: Mapping[str, list[str]]) -> None:
     write_if_changed(path, json.dumps(split, indent=4, ensure_ascii=False) + "\n")
 
 
-def _counts(people: pd.DataFrame, found: list[Split], way: Way, name: str) -> str:
+def _recipes_classes(people: pd.DataFrame, task: str) -> pd.Series:
+    columns = health_gait_splits.TASKS[task]
+    known = people.dropna(subset=list(columns))
+    return pd.Series(health_gait_splits.tags(known, columns), known.index)
+
+
+def _classes(people: pd.DataFrame, way: Splits) -> pd.Series:
+    told = splits.strata(people, way.bands())
+    return told.agg(", ".join, axis=1) if way.by else pd.Series("everyone", people.index)
+
+
+def _counts(joint: pd.Series, found: list[Split], name: str) -> str:
     """A table, tab-separated: of every partition and part, how many people it has and how many of each class."""
-    if way.preset:
-        columns = health_gait_splits.TASKS[name]
-        known = people.dropna(subset=list(columns))
-        joint = pd.Series(health_gait_splits.tags(known, columns), known.index)
-    else:
-        told = splits.strata(people, by(way.by))
-        joint = told.agg(", ".join, axis=1) if way.by else pd.Series("everyone", people.index)
     classes = sorted(set(joint))
     rows = [[name or "split", "part", "people", *classes]]
     for number, split in enumerate(found):

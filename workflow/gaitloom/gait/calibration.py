@@ -9,7 +9,7 @@ from gaitloom.errors import GaitloomError
 
 
 def read(path: Path) -> dict[str, Any]:
-    """`intrinsics` and, where the file has one, `pose`, as `gaitloom.config.Camera` takes them.
+    """`intrinsics` and, where the file has one, `pose`, as `gaitloom.cameras.Camera` takes them.
 
     OpenCV: `camera_matrix`, `distortion_coefficients`, and `rvec` with `tvec`. Pose2Sim: one camera's table with
     `matrix`, `distortions`, `rotation` (Rodrigues) and `translation`; a file of several cameras is refused, since

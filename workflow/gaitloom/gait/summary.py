@@ -94,29 +94,28 @@ def report(nodes: Iterable[tuple[dict[str, str], Any]]) -> list[dict[str, Any]]:
 
     `nodes`: of each clip, what it is (`subject`, `session`, `condition`) and its gait node (`gaitloom.store.Node`).
     Clips whose scale is of another kind are not thrown together: `scale` names it. Where nothing was found, one row a
-    parameter with the first clip's reason.
+    parameter with the first clip's reason. What a frontal clip has from the sagittal one counts once: with that one.
     """
-    groups: dict[tuple[str, str, str, str], list[Any]] = {}
+    groups: dict[tuple[str, str, str, str], list[tuple[dict[str, Any], dict[str, np.ndarray]]]] = {}
     for what, node in nodes:
         subject, session, condition = (what.get(k, "") for k in ("subject", "session", "condition"))
         key = (subject, session, condition, node.attributes["scale"])
-        groups.setdefault(key, []).append(node)
+        found = {a: node.load(f"summary_{a}") for a in ("mean", "sd", "n")}
+        groups.setdefault(key, []).append((node.attributes, found))
     rows = []
-    for (subject, session, condition, scale), members in sorted(groups.items()):
+    for (subject, session, condition, scale), every in sorted(groups.items(), key=lambda group: group[0]):
         for j, (name, unit) in enumerate(PARAMETERS.items()):
-            for i, side in enumerate(SIDES):
-                mean, sd, n, clips = _pooled([_cell(m, i, j) for m in members])
+            members = [m for m in every if name == "step_width" or m[0].get("view") != "frontal"]
+            for i, side in enumerate(SIDES if members else ()):
+                cells = [(m["mean"][i, j], m["sd"][i, j], m["n"][i, j]) for _, m in members]
+                mean, sd, n, clips = _pooled(cells)
                 row = {"subject": subject, "session": session, "condition": condition, "side": side}
                 row |= {"parameter": name, "unit": unit, "mean": mean, "sd": sd, "n": n, "clips": clips, "scale": scale}
-                reasons = [m.attributes["reasons"].get(name, "") for m in members]
+                reasons = [about["reasons"].get(name, "") for about, _ in members]
                 row["reason"] = "" if n else next((r for r in reasons if r), "")
                 if n or side == "both":
                     rows.append(row)
     return rows
-
-
-def _cell(node: Any, i: int, j: int) -> tuple[float, float, int]:
-    return tuple(node.load(f"summary_{a}")[i, j] for a in ("mean", "sd", "n"))  # type: ignore[return-value]
 
 
 def _pooled(cells: list[tuple[float, float, int]]) -> tuple[float, float, int, int]:

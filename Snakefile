@@ -24,6 +24,8 @@ include: "workflow/rules/gait.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/store.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/splits.smk"
+include: "workflow/rules/technical_validation.smk"
 include: "workflow/rules/release.smk"
 include: "workflow/rules/weights.smk"
 

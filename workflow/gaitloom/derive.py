@@ -25,6 +25,7 @@ class Job:
     """What a modality sees while it fills a node: the clip, its frames, the nodes it reads, and where to write.
 
     `files` are those from which the node is made, by what they are, for backends that have some (`Spec.files`).
+    `sibling` is the node of another clip that this one reads, where there is one.
     `loaded` keeps backends from one job to the next, by the model part of their recipes.
     """
 
@@ -47,6 +48,7 @@ class Job:
             store,
             {m: NodeKey(key.subject, key.name, n) for m, n in plan.reads[key.node].items()},
         )
+        self.sibling = plan.sibling(key.clip, key.node)
         self.files = plan.files(self.clip, key.node)
         self._said = clock.monotonic()
 
@@ -58,6 +60,16 @@ class Job:
     def read(self, modality: str) -> Node:
         """The clip's node of another modality, open for reading."""
         return self._store.open(self._reads[modality])
+
+    def read_sibling(self) -> Node:
+        """The other clip's node, open for reading.
+
+        Raises:
+            GaitloomError: it is not there as planned.
+        """
+        if self.sibling is None or self._store.digest(self.sibling) != self.recipe["inputs"]["gait"]:
+            raise GaitloomError(f"{self.sibling} is missing or stale; run snakemake to make it.")
+        return self._store.open(self.sibling)
 
     @cached_property
     def time(self) -> np.ndarray:

@@ -132,6 +132,21 @@ class Plan:
         return {n: self.config.reads_of(n) for n in self.nodes}
 
     @cached_property
+    def siblings(self) -> dict[str, tuple[Clip, float]]:
+        """`{subject}/{clip}` → the clip of another camera that shows the same walk, and has its events; and the seconds
+        to add to its time to get this one's."""
+        from gaitloom.gait.scene import siblings
+
+        return siblings(self.accepted.values(), self.config.cameras) if self.nodes_of("gait") else {}
+
+    def sibling(self, path: str, node: str) -> NodeKey | None:
+        """The node of the same name of another clip that a clip's node reads; None where it reads none."""
+        if path not in self.siblings or modality_of(node) != "gait":
+            return None
+        other, _ = self.siblings[path]
+        return self.key(other, node) if node in self.nodes_of_clip(other.path) else None
+
+    @cached_property
     def accepted(self) -> dict[str, Clip]:
         """`{subject}/{clip}` → clip, for every clip that is neither rejected nor excluded."""
         return {c.path: c for c in self.clips if c.status == OK}
@@ -220,6 +235,9 @@ class Plan:
             if recipe["modality"] == "gait":
                 camera = self.config.cameras.get(clip.camera)
                 recipe["scene"] = modalities.find("gait").scene(clip, camera, self.config.options_of(node))
+                if other := self.sibling(clip.path, node):
+                    recipe["inputs"]["gait"] = self.digests_of(other.clip)[node]
+                    recipe["sync_s"] = self.siblings[clip.path][1]
             if decided := self._decided_on(clip, recipe):
                 recipe["decisions"] = decided
             recipes[node] = recipe

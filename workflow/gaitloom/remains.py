@@ -69,10 +69,12 @@ class Remains:
         if self.plan.marks.refuse(self._clip(path)):
             return keys
         gone = self._gone(path, [key.node for key in keys])
-        if not gone:
+        other = [self.plan.siblings[path][0].path] if path in self.plan.siblings else []
+        if not gone and not any(map(self.withheld, other)):
             return []
         left = {key: self._made(key) for key in keys if key.node not in gone}
-        known = set(self.plan.digests_of(path).values()) if path in self.plan.accepted else set()
+        planned = [path, *other] if path in self.plan.accepted else []
+        known = {digest for clip in planned for digest in self.plan.digests_of(clip).values()}
         while fitting := [key for key, (_, inputs) in left.items() if inputs <= known]:
             known |= {left.pop(key)[0] for key in fitting}
         return [key for key in keys if key.node in gone or key in left]

@@ -61,6 +61,8 @@ def _nodes(plan: Plan, store: Store, clip: Clip) -> Iterator[Row]:
         key = plan.key(clip, node)
         stored = store.attributes(key)
         waits = [n for n in plan.reads[node].values() if state[n] != "done"]
+        if (other := plan.sibling(clip.path, node)) and store.digest(other) != plan.planned(other):
+            waits.append(str(other))
         reason = ""
         if stored and stored.get("recipe_digest") == planned:
             against = releasable(plan, store, clip, "basic") if node == audit else []

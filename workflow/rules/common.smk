@@ -62,6 +62,18 @@ def reads(node):
     ]
 
 
+def sibling(node):
+    """The node of another clip that a clip's node reads, where there is one. Should that clip be another batch's, this
+    node of it is made now, with what it is made from.
+    """
+
+    def there(wildcards):
+        other = PLAN.sibling(f"{wildcards.subject}/{wildcards.clip}", node)
+        return [f"<results>/store.zarr/{other}/zarr.json"] if other else []
+
+    return there if PLAN.siblings and node not in PLAN.kept else []
+
+
 def ends(nodes):
     """Those of these nodes that no other of them is made from: when they are there, so are all. To name all would cost
     Snakemake time and memory for each.
@@ -155,6 +167,66 @@ def part_reads(tier):
         f"<results>/store.zarr/{wildcards.subject}/{wildcards.clip}/{node}/zarr.json"
         for node in part_of(tier, wildcards)[1]
     ]
+
+
+# What follows imports pandas, for which jobs that need it not should not wait.
+
+
+def splits_digest():
+    """Digest of what the splits are made from."""
+    from gaitloom import split_files
+
+    return split_files.planned(PLAN)
+
+
+@cache
+def cases(population):
+    """The clips of a population of the technical validation, and what is known of them."""
+    from gaitloom.technical_validation.cases import Cases
+
+    return Cases.of(PLAN, population)
+
+
+def tried(population, nodes):
+    """The files of these nodes, of all clips of a population that have them."""
+    return [
+        f"<results>/store.zarr/{path}/{node}/zarr.json"
+        for path, held in cases(population).nodes.items()
+        for node in nodes
+        if node in held
+    ]
+
+
+def trials(population):
+    """The trials of a population: every target that it knows, from every input that it has."""
+    return [
+        f"<results>/technical_validation/{population}/{target}.{node}.tsv"
+        for target, node in cases(population).trials()
+    ]
+
+
+def pages():
+    """The pages of the technical validation, one a population."""
+    from gaitloom.technical_validation.cases import populations
+
+    return [
+        f"<results>/technical_validation/{population}/TECHNICAL_VALIDATION.md"
+        for population in populations(PLAN)
+    ]
+
+
+def trial_gpus():
+    """GPUs of a trial from pictures, where the run's device is one."""
+    chosen = PLAN.config.technical_validation
+    gpu = chosen is not None and PLAN.config.device != "cpu"
+    return {"gpu": chosen.video.gpus} if gpu else {}
+
+
+def found_before(tier):
+    """What a release holds beside its parts, where the configuration asks for it."""
+    splits = ["<results>/splits/.made"] if PLAN.config.splits else []
+    page = f"<results>/technical_validation/{tier}/TECHNICAL_VALIDATION.md"
+    return [*splits, *([page] if PLAN.config.technical_validation else [])]
 
 
 def finished(wildcards):

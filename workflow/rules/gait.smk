@@ -1,4 +1,4 @@
-# gait: foot events, steps, parameters and joint angles.
+# gait: foot events, steps, parameters and joint angles; from the front, by the events of the sagittal clip.
 
 for node in PLAN.nodes_of("gait"):
 
@@ -7,6 +7,7 @@ for node in PLAN.nodes_of("gait"):
             node
         input:
             reads(node),
+            sibling(node),
         output:
             f"<results>/store.zarr/{{subject}}/{{clip}}/{node}/zarr.json",
         log:

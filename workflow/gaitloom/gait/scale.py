@@ -16,6 +16,8 @@ HEIGHT_ERROR = 0.05  # relative: people of one height differ in length of trunk 
 KNOWN_ERROR = 0.02  # relative: of a tape, and of points on lines; likewise
 PLAUSIBLE = (0.5, 2.4)  # m of stature that a right scale gives anyone who walks
 DISAGREE = 0.2  # relative difference to the given body height from which one of both is wrong
+SAID = {"floor": "the floor points", "calibration": "the calibration", "walkway": "the walkway"}
+LINE = "the floor points lie on a line; give four that span an area"
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,18 @@ def of(scene: Scene, course: Course) -> Scale:
     feet = _ends(course)
     passed = np.abs(np.diff(scale.metres(feet)[:, 0]))[0]
     stature = course.stature * passed / max(float(np.abs(np.diff(feet[:, 0]))[0]), 1e-9)
+    wrong = implausible(scale.method, stature, scene)
+    return none(wrong) if wrong else scale
+
+
+def implausible(method: str, stature: float, scene: Scene) -> str:
+    """Why a scale that makes the walker `stature` m tall cannot be right; empty where it can."""
+    by = SAID.get(method, "the body height")
     if not PLAUSIBLE[0] <= stature <= PLAUSIBLE[1]:
-        return none(f"by {_said(scale)} the walker is {stature:.2g} m tall; correct the camera")
+        return f"by {by} the walker is {stature:.2g} m tall; correct the camera"
     if scene.height_cm and abs(100 * stature / scene.height_cm - 1) > DISAGREE:
-        return none(f"by {_said(scale)} the walker is {100 * stature:.0f} cm tall, not {scene.height_cm:g} cm")
-    return scale
+        return f"by {by} the walker is {100 * stature:.0f} cm tall, not {scene.height_cm:g} cm"
+    return ""
 
 
 def _ends(course: Course) -> np.ndarray:
@@ -57,18 +66,10 @@ def _ends(course: Course) -> np.ndarray:
     return np.column_stack([course.at("hips")[[0, -1], 0], rows])
 
 
-def _said(scale: Scale) -> str:
-    return {"floor": "the floor points", "calibration": "the calibration", "walkway": "the walkway"}.get(
-        scale.method, "the body height"
-    )
-
-
 def _chosen(scene: Scene, course: Course) -> Scale:
-    if scene.pose is not None and scene.matrix is not None:
-        to_picture = scene.matrix @ scene.pose[:, [0, 1, 3]]
-        return _on_floor(np.linalg.inv(to_picture), scene, course, "calibration")
-    if scene.floor is not None and len(scene.floor) >= 4:
-        return _by_points(scene, course)
+    method, homography = plane(scene)
+    if method:
+        return none(LINE) if homography is None else _on_floor(homography, scene, course, method)
     if scene.walkway is not None:
         return _by_walkway(scene, course)
     if scene.height_cm:
@@ -81,7 +82,17 @@ def _chosen(scene: Scene, course: Course) -> Scale:
     return none(scene.height_reason or "nothing is known of the camera, and no body height is given")
 
 
-def _by_points(scene: Scene, course: Course) -> Scale:
+def plane(scene: Scene) -> tuple[str, np.ndarray | None]:
+    """Whether `calibration` or `floor` points say where on the floor a pixel is, and the homography (3, 3) from pixels
+    without distortion to metres; None where the points lie on a line. Nothing says so: an empty text."""
+    if scene.pose is not None and scene.matrix is not None:
+        return "calibration", np.linalg.inv(scene.matrix @ scene.pose[:, [0, 1, 3]])
+    if scene.floor is not None and len(scene.floor) >= 4:
+        return "floor", _by_points(scene)
+    return "", None
+
+
+def _by_points(scene: Scene) -> np.ndarray | None:
     """A homography of the floor, by the direct linear transform with normalised points (Hartley & Zisserman, Multiple
     View Geometry, 2nd ed., alg. 4.2)."""
     assert scene.floor is not None
@@ -92,20 +103,30 @@ def _by_points(scene: Scene, course: Course) -> Scale:
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y, -u], [0, 0, 0, x, y, 1, -v * x, -v * y, -v]]
     _, size, directions = np.linalg.svd(np.array(rows))
     if size[7] < 1e-4 * size[0]:
-        return none("the floor points lie on a line; give four that span an area")
-    return _on_floor(np.linalg.inv(b) @ directions[8].reshape(3, 3) @ a, scene, course, "floor")
+        return None
+    return np.linalg.inv(b) @ directions[8].reshape(3, 3) @ a
+
+
+def on_plane(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points (N, 2) by a homography (3, 3)."""
+    found = _apart(points) @ homography.T
+    return found[:, :2] / found[:, 2:]
+
+
+def turned(ahead: np.ndarray) -> np.ndarray:
+    """(2, 2): what turns rows of floor coordinates into along a direction (2,) and across it."""
+    along = ahead / max(float(np.linalg.norm(ahead)), 1e-9)
+    return np.column_stack([along, [-along[1], along[0]]])
 
 
 def _on_floor(homography: np.ndarray, scene: Scene, course: Course, method: str) -> Scale:
     def floor(points: np.ndarray) -> np.ndarray:
         lowered = undistorted(points + np.array([0, ABOVE * course.stature]), scene)
-        found = _apart(lowered) @ homography.T
-        return found[:, :2] / found[:, 2:]
+        return on_plane(homography, lowered)
 
     start, end = floor(_ends(course))
-    ahead = (end - start) / max(float(np.linalg.norm(end - start)), 1e-9)
-    across = np.array([-ahead[1], ahead[0]])
-    return Scale(lambda points: floor(points) @ np.column_stack([ahead, across]), method, KNOWN_ERROR)
+    along = turned(end - start)
+    return Scale(lambda points: floor(points) @ along, method, KNOWN_ERROR)
 
 
 def _by_walkway(scene: Scene, course: Course) -> Scale:

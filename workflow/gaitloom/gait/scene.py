@@ -1,11 +1,18 @@
 """What a laboratory knows of a clip's camera and person, as the recipe holds it."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from gaitloom.cameras import Camera
+    from gaitloom.clips import Clip
+
 HEIGHTS = (50.0, 230.0)  # cm; what is beyond is another unit, or a slip
+
+VIEWS = {"front": "frontal", "back": "frontal", "side": "sagittal"}  # what the column `view` may say as well
 
 
 @dataclass(frozen=True)
@@ -27,9 +34,36 @@ class Scene:
 
 
 def recorded(camera: Any, height: str) -> dict[str, Any]:
-    """What goes into a recipe of a camera (`gaitloom.config.Camera`, or None) and the text of the height's column."""
+    """What goes into a recipe of a camera (`gaitloom.cameras.Camera`, or None) and the text of the height's column."""
     known = camera.model_dump(mode="json", exclude={"calibration"}, exclude_defaults=True) if camera else {}
     return {"camera": known, "height_cm": height}
+
+
+def view_of(clip: "Clip", cameras: "Mapping[str, Camera]") -> str:
+    """The view of a clip's camera, else what the clip's column `view` says; empty where neither is given."""
+    camera = cameras.get(clip.camera)
+    said = (camera.view if camera else None) or clip.extra.get("view", "").strip().lower()
+    return VIEWS.get(said, said)
+
+
+def siblings(clips: "Iterable[Clip]", cameras: "Mapping[str, Camera]") -> "dict[str, tuple[Clip, float]]":
+    """`{subject}/{clip}` of each frontal clip → the sagittal clip of the same walk, and the seconds to add to its time
+    to get this one's. They have one subject, session, trial and segment, and both `sync_offset_s`; of several, it is
+    the one whose name sorts first."""
+    sagittal: dict[tuple[str, ...], tuple[Clip, float]] = {}
+    frontal: list[tuple[Clip, float]] = []
+    for clip in sorted(clips, key=lambda c: c.path):
+        if clip.sync_offset_s is not None:
+            if (view := view_of(clip, cameras)) == "sagittal":
+                sagittal.setdefault(_walk(clip), (clip, clip.sync_offset_s))
+            elif view == "frontal":
+                frontal.append((clip, clip.sync_offset_s))
+    pairs = ((clip, offset, *sagittal[_walk(clip)]) for clip, offset in frontal if _walk(clip) in sagittal)
+    return {clip.path: (other, round(theirs - ours, 9)) for clip, ours, other, theirs in pairs}
+
+
+def _walk(clip: "Clip") -> tuple[str, ...]:
+    return clip.subject, clip.session, clip.trial, clip.segment
 
 
 def read(values: dict[str, Any]) -> Scene:

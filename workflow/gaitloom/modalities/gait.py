@@ -10,6 +10,7 @@ from gaitloom.strict import Strict
 if TYPE_CHECKING:
     from gaitloom.clips import Clip
     from gaitloom.derive import Job
+    from gaitloom.gait.events import Events
     from gaitloom.gait.measure import Gait
 
 VERSION = 1
@@ -63,21 +64,41 @@ def derive(job: "Job") -> dict[str, Any]:
     """Measure the subject's gait where the track sees them.
 
     A backend's `gaits(walks)` takes `gaitloom.gait.course.Walk`s and gives a `gaitloom.gait.measure.Gait` for each. Bad
-    walks are no errors: their reason stands in the node, and what they cannot give is NaN.
+    walks are no errors: their reason stands in the node, and what they cannot give is NaN. From the front, the events
+    are those of the clip's sibling, whatever the backend.
     """
+    from gaitloom.gait import frontal
     from gaitloom.gait.course import Walk
+    from gaitloom.gait.measure import nothing
     from gaitloom.gait.scene import read
 
     keypoints, box = job.read("keypoints"), job.read("track").load("box")
     xy = keypoints.load("xy_23").astype(float)
     xy[~keypoints.load("valid") | ~np.isfinite(box[:, 0])] = np.nan
-    (found,) = job.backend.gaits(iter([Walk(job.time, xy, job.size, read(job.recipe["scene"]))]))
+    walk = Walk(job.time, xy, job.size, read(job.recipe["scene"]))
+    if job.sibling:
+        found = frontal.gait(walk, *_events_of(job))
+    elif walk.scene.view == "frontal":
+        found = nothing(walk, frontal.ALONE)
+    else:
+        (found,) = job.backend.gaits(iter([walk]))
     job.put_valid(found.used, "the gait was measured in this frame")
     _put_events(job, found)
     _put_steps(job, found)
     _put_summary(job, found)
     _put_angles(job, found)
-    return _attributes(found)
+    return {**_attributes(found), **({"events_of": job.sibling.clip} if job.sibling else {})}
+
+
+def _events_of(job: "Job") -> "tuple[Events, str]":
+    """The sibling's events on this clip's time axis, and why there are none, if so."""
+    from gaitloom.gait.events import Events
+
+    node, later = job.read_sibling(), job.recipe["sync_s"]
+    found = {name: node.load(f"event_{name}") for name in ("foot", "kind", "time", "zeni", "desailly", "confidence")}
+    return Events(**{k: v + later if k in ("time", "zeni", "desailly") else v for k, v in found.items()}), str(
+        node.attributes["reason"]
+    )
 
 
 FEET: dict[str, Any] = {"flag_values": [0, 1], "flag_meanings": "left right"}
@@ -85,7 +106,9 @@ FAR: dict[str, Any] = {"flag_values": [0, 1], "flag_meanings": "near far"}
 
 
 def _far(found: "Gait", foot: np.ndarray) -> np.ndarray:
-    return foot == ("left", "right").index(str(found.notes.get("far_side", "left")))
+    """(N,) bool; from the front no leg is."""
+    far = found.notes.get("far_side")
+    return foot == ("left", "right").index(str(far)) if far else np.zeros(len(foot), bool)
 
 
 def _put_events(job: "Job", found: "Gait") -> None:

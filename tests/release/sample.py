@@ -110,9 +110,12 @@ class Truth:
             yield self.walk.silhouette(t)[y0:y1, x0:x1], (x0, y0)
 
 
-def values(folder: Path, nodes: dict[str, Any] | None = None, **release: Any) -> dict[str, Any]:
+def values(
+    folder: Path, nodes: dict[str, Any] | None = None, splits: dict[str, Any] | None = None, **release: Any
+) -> dict[str, Any]:
     """The configuration of the sample in a folder; `nodes` are changed or added, as are keys of `release`."""
     return {
+        "splits": splits,
         "results": folder / "results",
         "clips": {
             "folders": [folder / "data"],
@@ -140,11 +143,13 @@ def participants(folder: Path, **columns: tuple[str, ...]) -> Path:
     return path
 
 
-def plan(folder: Path, nodes: dict[str, Any] | None = None, **release: Any) -> Plan:
+def plan(
+    folder: Path, nodes: dict[str, Any] | None = None, splits: dict[str, Any] | None = None, **release: Any
+) -> Plan:
     """The plan of the finished sample, made in `folder` where it is not there yet."""
     if not (folder / "data").is_dir():
         shutil.copytree(_made(), folder, dirs_exist_ok=True)
-    made = Plan.load(values(folder, nodes, **release), scan=True)
+    made = Plan.load(values(folder, nodes, splits, **release), scan=True)
     _fill(made)
     return made
 

@@ -137,7 +137,7 @@ def test_the_hub_reads_the_card_and_loads_the_tables(release: Path, tmp_path: Pa
     for name, got in loaded.items():
         table = pd.read_csv(release / f"data/{name}.tsv", sep="\t")
         assert got == table.astype(object).where(table.notna(), None).to_dict("records"), name
-    assert set(loaded) == {"clips", "participants"} and count == 4
+    assert set(loaded) == {"clips", "participants", "gait"} and count == 4
 
 
 def test_no_title_breaks_the_head_or_a_table(of: Any, tmp_path: Path) -> None:

@@ -107,7 +107,10 @@ def drawn(of: Any, tmp_path: Path) -> Callable[..., tuple[Path, dict[str, str]]]
         participants.write(dataset, tmp_path / name / "data")
         contents = Contents(dataset, tmp_path / name, held, None)
         gait, units = _walks()
-        told_of = dataclasses.replace(facts.of(contents), people=people, gait=gait, units=units)
+        split = {"train": list(people.index[:25]), "validation": [], "test": list(people.index[25:])}
+        told_of = dataclasses.replace(
+            facts.of(contents), people=people, gait=gait, units=units, splits=[split], classes=["age", "sex"]
+        )
         return tmp_path / name / "figures", figures.write(contents, told_of)
 
     return draw
@@ -120,7 +123,8 @@ def test_figures_are_the_same_bytes_whatever_this_machine_prefers(drawn: Any) ->
     first, captions = drawn("a")
     with mpl.rc_context({"axes.facecolor": "red", "font.size": 20, "savefig.dpi": 30}):
         second, _ = drawn("b")
-    assert {p.name for p in first.iterdir()} == {"frames.png", "valid.png", "people.png", "gait.png"}
+    names = {p.stem for p in first.iterdir()}
+    assert names == {"frames", "valid", "people", "gait", "gait_by_age", "splits"}
     assert set(captions) == {f"figures/{p.name}" for p in first.iterdir()}
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes()
@@ -146,6 +150,40 @@ def test_figures_show_no_small_group() -> None:
     counted = {"18-34": (ages.astype(float) < 35).sum(), "35-49": ages.astype(float).between(35, 49.9).sum()}
     assert {k: bars[0][k] for k in counted} == counted
     assert sum(bars[0].values()) == 40 and min(bars[0].values()) >= 3
+
+
+def test_figures_of_gait_and_splits_say_how_many_and_show_no_few() -> None:
+    from matplotlib.figure import Figure
+
+    random, least = np.random.default_rng(2), 4
+    names = [f"P{n}" for n in range(60)]
+    table = pd.DataFrame({"age": [f"{a}" for a in random.integers(5, 60, 60)], "sex": list("FFM" * 20)}, index=names)
+    gait = pd.DataFrame({"subject": names, "condition": ["NW"] * 57 + ["FW"] * 3, "speed": random.normal(1.3, 0.1, 60)})
+    split = {"train": names[:30], "validation": names[30:45], "test": names[45:]}
+    held = cast(
+        Any, mock.Mock(people=table, gait=gait, units={"speed": "m s-1"}, splits=[split] * 2, classes=["sex", "age"])
+    )
+    figure = Figure()
+    assert figures._gait(figure, cast(Any, None), held, least)
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["NW (n = 57)"], "three alone are no condition"
+    figure = Figure()
+    assert figures._gait_by_age(figure, cast(Any, None), held, least)
+    counts = [int(t.get_text()) for t in figure.axes[0].texts]
+    assert counts and min(counts) >= least and (sum(counts) == 57 or 57 - sum(counts) >= least)
+    figure = Figure()
+    assert figures._splits(figure, cast(Any, None), held, least)
+    sex = figure.axes[0]
+    assert [t.get_text() for t in sex.get_yticklabels()][:3] == [
+        "0 train (n = 30)",
+        "0 validation (n = 15)",
+        "0 test (n = 15)",
+    ]
+    shares = [100 * (table["sex"][split[part]] == v).mean() for v in "FM" for _ in range(2) for part in split]
+    assert [cast(Any, bar).get_width() for bar in sex.patches] == pytest.approx(shares)
+    held.classes = []  # of which nothing can be told
+    figure = Figure()
+    figures._splits(figure, cast(Any, None), held, least)
+    assert [cast(Any, bar).get_width() for bar in figure.axes[0].patches] == [30, 15, 15] * 2
 
 
 def test_why_clips_are_left_out_is_told_without_names_or_small_numbers(tmp_path: Path) -> None:

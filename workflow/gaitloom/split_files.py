@@ -106,9 +106,10 @@ def of_people(plan: Plan, subjects: Collection[str]) -> list[Split]:
 
 
 def planned(plan: Plan) -> str:
-    """Digest of what the configuration's splits are made from."""
-    way = plan.config.splits
-    return digest({"way": way and way.model_dump(mode="json"), "people": of_plan(plan).to_csv()})
+    """Digest of what the configuration's splits are made from: who there is, and the columns that they go by."""
+    way, people = plan.config.splits, of_plan(plan)
+    used = [c for c in (*way.bands(), way.family) if c in people] if way else []
+    return digest({"way": way and way.model_dump(mode="json"), "people": people[used].to_csv()})
 
 
 def _split(people: pd.DataFrame, folder: Path, way: Splits) -> list[Split]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gaitloom import gate
+from gaitloom import gate, split_files
 from gaitloom.clips import Clip, NodeKey
 from gaitloom.config import modality_of
 from gaitloom.errors import GaitloomError
@@ -17,6 +17,7 @@ from gaitloom.plan import Plan
 from gaitloom.release import consent
 from gaitloom.release.pseudonyms import Pseudonyms
 from gaitloom.release.settings import NEVER, Release, TierName
+from gaitloom.splits import Split
 from gaitloom.store import Node, Store
 
 
@@ -198,6 +199,19 @@ class Dataset:
                 return entry
         reason = self.left_out.get(path, "it is not a clip of the plan")
         raise GaitloomError(f"{path} is not in the {self.tier} release: {reason}.")
+
+    @cached_property
+    def splits(self) -> list[Split]:
+        """The configuration's splits in released names, of the people whom the tier holds; none where it has none.
+
+        Raises:
+            GaitloomError: they are not made, or a subject is in none of them.
+        """
+        if self.plan.config.splits is None:
+            return []
+        real = {e.clip.subject for e in self.entries}
+        found = split_files.of_people(self.plan, real)
+        return [{p: sorted(self.names.subject(s) for s in names if s in real) for p, names in f.items()} for f in found]
 
     def unaudited(self, entry: Entry) -> list[str]:
         """Why a clip's pictures may not be released; empty where they may, or where the tier holds none."""

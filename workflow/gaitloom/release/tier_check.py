@@ -16,7 +16,8 @@ from pathlib import Path
 
 from gaitloom.config import modality_of
 from gaitloom.errors import GaitloomError
-from gaitloom.release import consent, free_text, participants
+from gaitloom.gait.summary import PARAMETERS, SIDES
+from gaitloom.release import consent, free_text, gait, participants, partitions
 from gaitloom.release.checks import members, scenes
 from gaitloom.release.checks.holdings import ALIASES, Holdings
 from gaitloom.release.checks.members import Finding, Rules
@@ -26,10 +27,12 @@ from gaitloom.release.dataset import Dataset
 from gaitloom.release.exporters._health_gait_tables import MEASURES
 from gaitloom.release.pseudonyms import VIEWS, Pseudonyms
 from gaitloom.release.settings import EXPORTERS, MODALITIES, TIERS, Release
+from gaitloom.split_files import PARTS
 
 SHOWN = 5  # findings that are written out
 # Words that releases themselves are made of: whoever is called so cannot be told from them.
 OURS = {*TIERS, *EXPORTERS, *MODALITIES["controlled"], *VIEWS, *COLUMNS, "data", "clip", "video", "faces", "audit"}
+OURS |= {*gait.COLUMNS, *PARAMETERS, *SIDES, partitions.FOLDER, "partition", "partitions", *PARTS}
 
 
 def check(contents: Contents) -> None:

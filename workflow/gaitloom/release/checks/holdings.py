@@ -1,5 +1,6 @@
 """What a tier may hold: modalities by clip, columns, and how exactly."""
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,8 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from gaitloom import splits
 from gaitloom.config import modality_of
 from gaitloom.modalities import NAMES
+from gaitloom.release import gait
 from gaitloom.release.checks import tables
 from gaitloom.release.contents import COLUMNS
 from gaitloom.release.exporters._health_gait_tables import MEASURES
@@ -31,6 +34,9 @@ LISTED = re.compile(rb'"columns" ?: ?\[([^\]]*)\]')
 BAND = re.compile(r"(-?[\d.]+)-(-?[\d.]+)|<(-?[\d.]+)|(-?[\d.]+)\+")
 DATA = (".json", ".jsonl", ".tsv", ".csv", ".md", ".txt", ".xml", ".parquet")
 SUBJECT = ("subject", "ID", "participant_id")
+PARTITION = re.compile(r"(?:^|/)partitions?(?:_\d+)?\.json$")
+# Tables whose columns are ours alone, whatever the laboratory calls its own.
+OWN = {f"data/{gait.NAME}{suffix}": frozenset(gait.COLUMNS) for suffix in (".tsv", ".json")}
 MISSING = ("", "n/a")
 ALIASES = {ours: theirs for ours, theirs in MEASURES.items() if ours != theirs}
 
@@ -129,7 +135,8 @@ class Holdings:
 
     def in_json(self, member: str, data: bytes) -> Iterator[str]:
         """What is wrong with a JSON text's keys, and with masks in it."""
-        yield from (f"has the column '{m[1].decode()}', {self._why}" for m in self._hidden.finditer(data))
+        hidden = (name for m in self._hidden.finditer(data) if (name := m[1].decode()) not in OWN.get(member, ()))
+        yield from (f"has the column '{name}', {self._why}" for name in hidden)
         for listed in LISTED.findall(data):
             yield from self.columns_are(name.strip(b' "\n').decode("utf-8", "replace") for name in listed.split(b","))
         if MASKS.search(data):
@@ -148,10 +155,12 @@ class Holdings:
 
     def in_table(self, member: str, data: bytes) -> Iterator[str]:
         """What is wrong with a table in an archive, or in data/: columns, subjects, and what it says of them."""
-        yield from self.columns_are(names := tables.header(data, member))
+        names = tables.header(data, member)
+        own = OWN.get(member, frozenset())
+        yield from self.columns_are(n for n in names if n not in own)
         key = next((k for k in SUBJECT if k in names), None)
         theirs = {theirs: ours for ours, theirs in self.aliases.items()}
-        known = {c: theirs.get(c, c) for c in names if theirs.get(c, c) in (self.columns or {})}
+        known = {c: theirs.get(c, c) for c in names if c not in own and theirs.get(c, c) in (self.columns or {})}
         if key is None:
             return
         for row in tables.rows(data, member):
@@ -162,6 +171,20 @@ class Holdings:
                 told, value = self.people.get(subject, {}).get(ours, ""), row[name] or ""
                 if value not in MISSING and value != told and not (ours == "sex" and value in "01"):
                     yield f"has '{value}' in column {name}, where participants.tsv has '{told or 'nothing'}'"
+
+    def in_partition(self, data: bytes) -> Iterator[str]:
+        """What is wrong with who is in which part of a split, or of a list of them: in each, everybody once."""
+        try:
+            found = json.loads(data)
+            for split in found if isinstance(found, list) else [found]:
+                parts = {str(part): [str(s) for s in people] for part, people in split.items()}
+                people = {s for part in parts.values() for s in part}
+                yield from (f"has '{s}', nobody whom the tier holds" for s in sorted(people - set(self._subjects)))
+                yield from (f"does not have {s}, whom the tier holds" for s in sorted(set(self._subjects) - people))
+                families = {s: row.get("family", "") for s, row in self.people.items()}
+                yield from splits.leaks(parts, families={s: f for s, f in families.items() if f not in MISSING})
+        except (ValueError, AttributeError, TypeError):
+            yield "is no split"
 
     def of_table(self, name: str, path: Path) -> Iterator[str]:
         """What is wrong with one of the tables in data/, by its place."""
@@ -179,6 +202,14 @@ class Holdings:
         elif name == "data/clips.tsv" and self.clip_columns is not None:
             known = {*COLUMNS, *self.clip_columns}
             yield from (f"has the column '{n}', {self._why}" for n in names if n not in known)
+        elif name in OWN:
+            yield from (f"has the column '{n}', which is none of its own" for n in names if n not in OWN[name])
+            held = {(path.split("/")[0], n) for path, nodes in self.clips.items() for n in nodes}
+            for subject, node in sorted(
+                {(row.get("subject") or "", row.get("node") or "") for row in tables.rows(data, name)}
+            ):
+                if (subject, node) not in held or modality_of(node) != gait.NAME:
+                    yield f"has '{node}' of {subject}, which the tier does not hold"
         elif name.startswith("data/labels/") and self.labels is not None and label not in self.labels:
             yield f"is a table of labels that the {self.tier} tier does not list"
 

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from gaitloom.release.checks import pictures, stamps, tables
-from gaitloom.release.checks.holdings import Holdings
+from gaitloom.release.checks.holdings import PARTITION, Holdings
 from gaitloom.release.checks.words import Words
 
 PIECE, OVERLAP = 8 << 20, 1 << 10
@@ -165,6 +165,10 @@ def _text(name: str, file: IO[bytes], rules: Rules) -> Iterator[str]:
         data = file.read(MOST)
         yield from look(data)
         yield from rules.holdings.in_table(name, data)
+    elif PARTITION.search(name):
+        data = file.read(MOST)
+        yield from look(data)
+        yield from rules.holdings.in_partition(data)
     else:
         yield from _pieces(file, look, text=True)
 

@@ -18,6 +18,7 @@ from gaitloom.release.metadata import licences
 
 TEMPLATES = Path(__file__).with_name("templates")
 COUNTED = ("sex", "age", "bmi", "diagnosis", "patient")  # columns of participants
+SHOWN = 60  # parts of partitions
 
 
 def write(contents: Contents) -> None:
@@ -47,6 +48,8 @@ def write(contents: Contents) -> None:
         "answers": answers.read(settings.answers),
         "people": {c: told.counts(found.people, c, k) for c in COUNTED if c in found.people},
         "gait": told.by_condition(found.gait, found.units, k),
+        "gait_by_age": told.by_age(found.gait, found.units, found.people, k),
+        "parts": told.parts(found.people, found.classes, found.splits, k)[: SHOWN + 1],
         "missing": completeness.left_out(contents),
         "labels": sorted(p.stem for p in (contents.data / "labels").glob("*.tsv")),
         "sizes": sorted({(part.width, part.height) for part in contents.parts}),

@@ -12,7 +12,7 @@ from gaitloom.release.metadata import licences
 LICENCES = {name: name.lower() for name in licences.NAMES} | {"ODbL-1.0": "odbl"}
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 TASKS = {"keypoints": "keypoint-detection", "silhouette": "image-segmentation", "gait": "tabular-regression"}
-TABLES = ("clips", "participants")
+TABLES = ("clips", "participants", "gait")
 
 UNZIP = """import glob, shutil
 for archive in glob.glob("data/{exporter}_*.zip"):
@@ -59,7 +59,7 @@ def head(contents: Contents, facts: Facts) -> str:
         "size_categories": [next((name for limit, name in SIZES.items() if clips < limit), "n>1M")],
         "task_categories": [task for modality, task in TASKS.items() if modality in held] or ["other"],
         "tags": list(settings.keywords),
-        "configs": [_config(name) for name in (*TABLES, *labels)],
+        "configs": [_config(n) for n in (*TABLES, *labels) if (contents.data / f"{n}.tsv").is_file()],
     }
     if tier != "open":
         about["extra_gated_prompt"] = (

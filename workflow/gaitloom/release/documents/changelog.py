@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from gaitloom.errors import GaitloomError
+from gaitloom.release import partitions
 from gaitloom.release.contents import Contents, read_clips
 from gaitloom.release.documents.facts import Facts
 from gaitloom.release.metadata.provenance import TABLE
@@ -32,7 +33,7 @@ def pages(contents: Contents, facts: Facts) -> dict[str, str]:
         return {FILE: "\n".join([*head, count])}
     try:
         clips, lines = _clips(contents, previous)
-        lines += [*_nodes(facts, previous), *_tables(contents, previous)]
+        lines += [*_nodes(facts, previous), *_tables(contents, previous), *_splits(facts, previous)]
         earlier = (previous / FILE).read_text(encoding="utf-8").partition("\n")[2].strip()
     except (OSError, KeyError, ValueError) as error:
         raise GaitloomError(
@@ -84,6 +85,14 @@ def _tables(contents: Contents, previous: Path) -> list[str]:
         was, now = (_header(folder / "data" / name) for folder in (previous, contents.folder))
         lines += _sets(was, now, f"New columns of `{name}`", f"Columns no longer in `{name}`")
     return lines
+
+
+def _splits(facts: Facts, previous: Path) -> list[str]:
+    old, new = partitions.read(previous), facts.splits
+    if len(old) != len(new):
+        return [f"{len(new)} partitions into train, validation and test, where there were {len(old)}."]
+    joined = {s for part in (new or [{}])[0].values() for s in part} - {s for p in (old or [{}])[0].values() for s in p}
+    return [f"{len(joined)} people joined the partitions; nobody changed sides."] if joined else []
 
 
 def _archives(folder: Path) -> set[str]:

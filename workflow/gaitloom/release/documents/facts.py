@@ -11,13 +11,13 @@ import pandas as pd
 from gaitloom import audit_report, gate
 from gaitloom.config import modality_of
 from gaitloom.provenance import digest
-from gaitloom.release import exporters, participants
+from gaitloom.release import exporters, participants, partitions
 from gaitloom.release.contents import Contents
 from gaitloom.release.dataset import Entry, Source
 from gaitloom.release.documents.told import GAIT
 from gaitloom.release.exporters._made import provenance
-
-CONDITIONS = ("condition", "speed")  # clip columns by which gait is told apart
+from gaitloom.release.gait import condition
+from gaitloom.splits import Split
 
 
 @dataclass
@@ -68,7 +68,8 @@ class Pictures:
 @dataclass
 class Facts:
     """`people` is the released table of participants, `gait` has a row a clip: pseudonym, condition, parameters.
-    `refused` is layout → what it does not hold and why, `withheld` how many clips are without their pictures."""
+    `refused` is layout → what it does not hold and why, `withheld` how many clips are without their pictures; `splits`
+    are under released names, `classes` the columns of `people` whose classes they share out."""
 
     people: pd.DataFrame
     nodes: dict[str, NodeFacts]
@@ -78,6 +79,8 @@ class Facts:
     seconds: float
     refused: dict[str, list[str]]
     withheld: int
+    splits: list[Split]
+    classes: list[str]
 
 
 def of(contents: Contents) -> Facts:
@@ -106,6 +109,8 @@ def of(contents: Contents) -> Facts:
         seconds=float(sum(p.frames / Fraction(p.fps) for p in contents.parts)),
         refused={e: found for e in dataset.settings.tiers[dataset.tier].exporters if (found := _refused(contents, e))},
         withheld=sum(bool(part.withheld) for part in contents.parts),
+        splits=partitions.released(dataset),
+        classes=[c for c in partitions.columns(dataset) if c in people],
     )
 
 
@@ -120,13 +125,12 @@ def _add(node: NodeFacts, source: Source, frames: int) -> None:
 
 
 def _gait(source: Source, name: str, units: dict[str, str]) -> dict[str, Any]:
-    node, columns = source.open(name), source.entry.columns
+    node = source.open(name)
     names = list(node.attributes["parameter_names"])
     units |= dict(zip(names, node.attributes["parameter_units"], strict=True))
     means = node.load("summary_mean")[0]  # of both sides
-    condition = ", ".join(columns[c] for c in CONDITIONS if columns.get(c)) or "all"
     parameters = {p: float(means[names.index(p)]) for p in GAIT if p in names}
-    return {"subject": source.entry.subject, "condition": condition, **parameters}
+    return {"subject": source.entry.subject, "condition": condition(source.entry) or "all", **parameters}
 
 
 def _pictures(contents: Contents, entries: list[Entry]) -> Pictures:

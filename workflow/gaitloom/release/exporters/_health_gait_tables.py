@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ import numpy as np
 
 from gaitloom.exchange.health_gait import GROUPS, SPEEDS
 from gaitloom.gait import summary
-from gaitloom.release import participants
+from gaitloom.release import participants, partitions
 from gaitloom.release.dataset import Dataset, Source
+from gaitloom.store import Node
 
 # Column of participants → Health&Gait's; others go through under their own names.
 MEASURES = {
@@ -52,12 +52,16 @@ README = """# In Health&Gait's layout
   `gait_parameters_estimation.csv`, where it is, by the distance of the ankles. `Step_`, `Stride_` cm; `Cadence_` steps
   a minute; `MonoSP_`, `BiSP_` s; `Speed_` and `Velocity_` (the same) m/s; `_UGS` usual, `_FGS` fast.
 """
+SPLITS = "- `partitions/partition_0.json`, …: who is trained on, validated on and tested on, each by their ID.\n"
 
 
 def write(dataset: Dataset, folder: Path) -> None:
-    """Write `participants_measures.csv`, the tables of gait for which the tier holds nodes, and `README.md`."""
+    """Write `participants_measures.csv`, the tables of gait for which the tier holds nodes, `partitions/` where the
+    configuration has splits, and `README.md`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "README.md").write_text(README, encoding="utf-8")
+    found = partitions.released(dataset)
+    partitions.save(found, folder / "partitions")
+    (folder / "README.md").write_text(README + (SPLITS if found else ""), encoding="utf-8")
     released = participants.released(dataset).rename(columns=MEASURES)
     columns = list(released.columns)
     rows = [[str(name), *_measures(columns, values)] for name, *values in released.itertuples()]
@@ -65,8 +69,8 @@ def write(dataset: Dataset, folder: Path) -> None:
     for name, (backend, unknown) in TABLES.items():
         names = [n for n in GAIT if n not in unknown]
         columns = [f"{n}_{group}" for n in names for group in GROUPS.values()]
-        found = _means(list(_nodes(dataset.sources(), backend)))
-        rows = [[subject, *(values.get(c, "") for c in columns)] for subject, values in sorted(found.items())]
+        means = _means(list(_nodes(dataset.sources(), backend)))
+        rows = [[subject, *(values.get(c, "") for c in columns)] for subject, values in sorted(means.items())]
         if rows:
             _write(folder / f"{name}.csv", ["ID", *columns], rows)
 
@@ -76,30 +80,16 @@ def _measures(columns: list[str], values: Iterable[Any]) -> list[str]:
     return [SEX.get(v, "") if c == "Sex" else v for c, v in zip(columns, told, strict=True)]
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Of a gait node what `gait.summary.report` asks for, read once."""
-
-    attributes: dict[str, Any]
-    arrays: dict[str, np.ndarray]
-
-    def load(self, name: str) -> np.ndarray:
-        """One of its arrays."""
-        return self.arrays[name]
-
-
-def _nodes(sources: Iterable[Source], backend: str) -> Iterator[tuple[dict[str, str], Summary]]:
+def _nodes(sources: Iterable[Source], backend: str) -> Iterator[tuple[dict[str, str], Node]]:
     """Of every walk at usual or fast speed, whose and which it is, and its gait by that backend."""
     for source in sources:
         speed = SPEEDS.get(source.entry.columns.get("speed", ""))
         node = next((n for n in sorted(source.entry.of("gait")) if source.backend(n) == backend), None)
         if speed is not None and node is not None:
-            found = source.open(node)
-            arrays = {name: found.load(name) for name in ("summary_mean", "summary_sd", "summary_n")}
-            yield {"subject": source.entry.subject, "condition": GROUPS[speed]}, Summary(found.attributes, arrays)
+            yield {"subject": source.entry.subject, "condition": GROUPS[speed]}, source.open(node)
 
 
-def _means(nodes: list[tuple[dict[str, str], Summary]]) -> dict[str, dict[str, str]]:
+def _means(nodes: list[tuple[dict[str, str], Node]]) -> dict[str, dict[str, str]]:
     """Subject → column → mean over the walks; of scales of several kinds, that of most walks."""
     best: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in summary.report(nodes):

@@ -5,6 +5,8 @@ All pickles of a folder have the same frames: those that OpenGait's own rule kee
 of the poses, where the tier holds no silhouettes). `frames/{subject}/{type}/{view}.json` says which frames of the clip
 they are, which are dropped, and which of them a modality does not have: there it is black, and a pose zeros, as absent
 points are. The view is the clip's camera, the type the rest of its name.
+
+`partition.json` is the configuration's split, without one a rule of ours; of several, each is `partition_0.json`, ….
 """
 
 import hashlib
@@ -13,15 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
+from gaitloom import splits
 from gaitloom.exchange import _common, opengait
 from gaitloom.keypoint_formats import COCO_17
 from gaitloom.part_labels import fine_to_coarse
+from gaitloom.release import partitions
 from gaitloom.release.dataset import Dataset, Source
 from gaitloom.release.exporters import _held, _made
 
 VERSION = "1"
 MODALITIES = ("silhouette", "parts", "keypoints")  # the first that a clip has says which frames are kept
-TRAIN = 0.6  # share of the subjects, as CASIA-B's 74 of 124
+TRAIN = 0.6  # share of the subjects, as CASIA-B's 74 of 124, where the configuration has no splits
 
 Frames = list[np.ndarray | None]  # of the whole clip; None where there is nobody
 
@@ -51,8 +55,14 @@ def clip(source: Source, folder: Path) -> None:
 
 
 def dataset(dataset: Dataset, folder: Path) -> None:
-    """Write `partition.json`."""
-    _write(folder / "index" / "partition.json", partition(dataset))
+    """Write `partition.json`, or several.
+
+    Raises:
+        GaitloomError: the splits are not made, or leak.
+    """
+    found = [splits.opengait(split) for split in partitions.released(dataset)] or [partition(dataset)]
+    for number, split in enumerate(found):
+        _write(folder / "index" / (f"partition_{number}.json" if len(found) > 1 else "partition.json"), split)
 
 
 def refused(dataset: Dataset) -> dict[str, str]:

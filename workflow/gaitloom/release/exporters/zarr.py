@@ -12,13 +12,13 @@ the zip is what they list.
 
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from gaitloom.config import modality_of
 from gaitloom.errors import GaitloomError
+from gaitloom.release import gait
 from gaitloom.release.dataset import Dataset, Entry, Source
 from gaitloom.release.exporters import _made
 from gaitloom.store import METADATA
@@ -43,7 +43,6 @@ ATTRIBUTES = {
     "deidentified": tuple(_DEIDENTIFIED.split()),
 }
 COMMON = ("Conventions", "modality")
-TALL = re.compile(r"\btall\b|body height")  # reasons that may hold somebody's height
 
 
 def clip(source: Source, folder: Path) -> None:
@@ -103,7 +102,7 @@ def _copy(source: Source, node: str, place: Path) -> dict[str, Any]:
         raise GaitloomError(f"{source.entry.clip.path}/{node} {found[0]}; `gaitloom verify --drop` removes it.")
     document = json.loads((folder / METADATA).read_text())
     attributes, modality = document["attributes"], modality_of(node)
-    kept = {k: _told(attributes[k]) for k in (*COMMON, *ATTRIBUTES[modality]) if k in attributes}
+    kept = {k: gait.without_height(attributes[k]) for k in (*COMMON, *ATTRIBUTES[modality]) if k in attributes}
     arrays = document["consolidated_metadata"]["metadata"]
     group = _write(place, {**kept, "provenance": _made.provenance(source, node)}, arrays)
     for name, array in arrays.items():
@@ -114,13 +113,6 @@ def _copy(source: Source, node: str, place: Path) -> dict[str, Any]:
             _place(folder / file, place / file)
     below = {f"{node}/{name}": array for name, array in arrays.items()}
     return {node: {**group, "consolidated_metadata": _consolidated({})}, **below}
-
-
-def _told(value: Any) -> Any:
-    """An attribute's value; where a text may hold somebody's height, without it."""
-    if isinstance(value, dict):
-        return {k: _told(v) for k, v in value.items()}
-    return "its scale is not known well enough" if isinstance(value, str) and TALL.search(value) else value
 
 
 def _clip_attributes(source: Source, modality: str) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """croissant.json: the release as a Croissant 1.1 data set (docs.mlcommons.org/croissant), whose record sets load from
-its own tables: clips, participants, provenance, and label tables."""
+its own tables: clips, participants, gait, provenance, and label tables."""
 
 import csv
 import datetime
@@ -13,12 +13,14 @@ from typing import Any
 import mlcroissant as mlc
 
 from gaitloom.errors import GaitloomError
+from gaitloom.release import partitions
 from gaitloom.release.contents import Contents
 from gaitloom.release.metadata import licences
 from gaitloom.store import file_sha256
 
 VERSION = "http://mlcommons.org/croissant/1.1"
 TSV, ZIP, JSON = "text/tab-separated-values", "application/zip", "application/json"
+SPLIT = "Who is trained on, validated on and tested on: subjects by part."
 KINDS = {  # of files inside archives
     ".csv": "text/csv",
     ".gz": "application/gzip",
@@ -104,6 +106,7 @@ def _table(contents: Contents, path: Path, encoding: str) -> mlc.FileObject:
     return mlc.FileObject(
         id=name,
         name=name,
+        description=SPLIT if name.startswith(f"{partitions.FOLDER}/") else None,
         content_url=f"data/{name}",
         content_size=f"{path.stat().st_size} B",
         encoding_formats=[encoding],

@@ -24,6 +24,7 @@ from gaitloom.weight_files import AnyWeight
 
 DEVICE = r"^(cpu|cuda(:\d+)?)$"
 GPU_BATCH = 8
+LEARNED = ("gait", "silhouette", "parts", "flow", "deidentified")  # modalities from which targets are told
 SHOWN = ("track", "keypoints", "silhouette", "parts", "flow", "deidentified")  # what a preview is made of
 
 
@@ -192,6 +193,18 @@ class Config(Strict):
         if audit != "audit" and (audit not in self.nodes or modality_of(audit) != "audit"):
             raise ValueError(f"review.audit: '{audit}' is not an audit node here; name another")
         self.order()
+        return self
+
+    @model_validator(mode="after")
+    def _validation_goes_by_splits(self) -> "Config":
+        chosen = self.technical_validation
+        if chosen is not None and self.splits is None:
+            raise ValueError("technical_validation: it goes by the splits; add the table 'splits'")
+        for node in chosen.inputs if chosen is not None and "inputs" in chosen.model_fields_set else ():
+            if node not in self.nodes or modality_of(node) not in LEARNED:
+                raise ValueError(
+                    f"technical_validation.inputs: '{node}' is no node here of {', '.join(LEARNED)}; name another"
+                )
         return self
 
     def options_of(self, node: str) -> Any:

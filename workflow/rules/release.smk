@@ -31,6 +31,7 @@ for tier in RELEASE.tiers if RELEASE else ():
                 tier=tier,
                 path=PLAN.parts(tier),
             ),
+            found_before(tier),
         output:
             touch(f"<results>/release/done/{RELEASE.name}-{RELEASE.version}-{tier}"),
         log:

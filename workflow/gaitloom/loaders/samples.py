@@ -36,9 +36,9 @@ class Samples:
     to other processes by fork or pickle.
     """
 
-    def __init__(self, source: str | Path, options: Options):
+    def __init__(self, source: str | Path | Source, options: Options):
         """Raises GaitloomError where no clip is left, or the split or table does not fit."""
-        self.options, self.source = options, Source(source)
+        self.options, self.source = options, source if isinstance(source, Source) else Source(source)
         self.left_out: dict[str, str] = {}
         self._nodes = list(dict.fromkeys(taken.node for taken in options.taken))
         targets, self.classes = self._targets()

@@ -6,6 +6,7 @@ Nothing that is open goes from one process to another: nodes are opened for each
 import csv
 import json
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,20 @@ class Source:
     Attributes: `clips`: path `{subject}/{clip}` → its columns, in the order of the paths.
     """
 
-    def __init__(self, path: str | Path):
-        """Raises GaitloomError where nothing of that kind is."""
+    def __init__(self, path: str | Path, paths: Iterable[str] | None = None):
+        """Of a store, `paths` are its clips without columns, whether or not its table lists them yet.
+
+        Raises:
+            GaitloomError: nothing of that kind is there.
+        """
         self.path = Path(path)
-        folder = (self.path / METADATA).is_file()
+        folder = paths is not None or (self.path / METADATA).is_file()
         self._archives = [] if folder else _archives(self.path)
         if not folder and not self._archives:
             raise GaitloomError(f"{path} is no store and holds no zarr_*.zip; give results/store.zarr or a release.")
-        clips: dict[str, Row] = {}
+        clips: dict[str, Row] = {p: {"path": p, "subject": p.partition("/")[0]} for p in paths or ()}
         self._where: dict[str, Path] = {}  # {subject}/{clip}/{node} → its archive
-        for place in self._archives or [self.path]:
+        for place in self._archives or [self.path] * (paths is None):
             for row in _table(place, self._root(place)):
                 clips.setdefault(row["path"], {}).update(row)
         for archive in self._archives:

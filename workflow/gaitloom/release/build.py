@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path, PurePath
 from typing import Any
 
-from gaitloom import __version__
+from gaitloom import __version__, split_files
 from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
 from gaitloom.progress import say, track
 from gaitloom.provenance import canonical, digest
-from gaitloom.release import exporters, parts
+from gaitloom.release import exporters, parts, technical_validation
 from gaitloom.release.archives import Merged
 from gaitloom.release.contents import Archive, Contents
 from gaitloom.release.dataset import Dataset
@@ -36,6 +36,8 @@ def planned(plan: Plan, tier: TierName) -> str:
             "files": [file_sha256(f) if f is not None and f.is_file() else None for f in files],
             "parts": [parts.planned(dataset, entry) for entry in dataset.entries],
             "left_out": dataset.left_out,
+            "splits": split_files.planned(plan) if plan.config.splits else None,
+            "technical_validation": technical_validation.planned(plan, tier),
         }
     )
 
@@ -60,7 +62,8 @@ def build(plan: Plan, tier: TierName) -> Path:
         raise GaitloomError(f"{aside} was set aside by a withdrawal; raise release.version.")
     if not dataset.entries:
         raise GaitloomError(f"The {tier} release holds no clip: {_why(dataset)}; see docs/releasing.md.")
-    folder = _resume(results / "release" / "building" / target.name, made)
+    whole = digest({"made": made, "splits": dataset.splits})  # which are known no sooner
+    folder = _resume(results / "release" / "building" / target.name, whole)
     contents = Contents(dataset, folder, _parts(dataset), _previous(settings, results, tier))
     _write(contents)
     (folder / STATE).unlink()
@@ -74,12 +77,15 @@ def build(plan: Plan, tier: TierName) -> Path:
 
 def _write(contents: Contents) -> None:
     """Everything of a release, in the order in which one needs the other."""
-    from gaitloom.release import documents, labels, metadata, participants, tier_check
+    from gaitloom.release import documents, gait, labels, metadata, participants, partitions, tier_check
 
     dataset = contents.dataset
     contents.data.mkdir(exist_ok=True)
     participants.write(dataset, contents.data)
     labels.write(dataset, contents.data)
+    gait.write(dataset, contents.data)
+    partitions.write(contents)
+    technical_validation.write(contents)
     contents.write_clips()
     contents.archives[:] = _archives(contents)
     documents.write(contents)

@@ -1,5 +1,7 @@
 """The configuration's table `technical_validation`."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from gaitloom.strict import Strict
@@ -33,7 +35,7 @@ class VideoModel(Strict):
 class TechnicalValidation(Strict):
     """What is told from what, to see that the data hold what they should."""
 
-    targets: tuple[str, ...] = Field(
+    targets: tuple[Annotated[str, Field(pattern=r"^\w+$")], ...] = Field(
         ("sex", "age", "weight_kg", "evgs"),
         description="Columns of the participants or the clip sheet, or label tables; those that the data set has.",
     )

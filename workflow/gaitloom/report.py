@@ -33,12 +33,15 @@ def _write_qc(plan: Plan) -> None:
 
 def _write_gait(plan: Plan, node: str) -> None:
     """Gait parameters by subject, session and condition, as `gait.tsv`, or by the node's name."""
-    from gaitloom.gait.summary import REPORT, report
+    from gaitloom.gait.summary import REPORT, condition, report
 
     store = Store(plan.config.results)
     planned = [c for p, c in plan.accepted.items() if node in plan.nodes_of_clip(p)]
     made = [c for c in planned if store.digest(plan.key(c, node)) == plan.digests_of(c.path)[node]]
-    nodes = (({**c.extra, "subject": c.subject, "session": c.session}, store.open(plan.key(c, node))) for c in made)
+    nodes = (
+        ({"subject": c.subject, "session": c.session, "condition": condition(c.extra)}, store.open(plan.key(c, node)))
+        for c in made
+    )
     rows = [[_text(row[column]) for column in REPORT] for row in report(nodes)]
     write_if_changed(plan.config.results / f"{node}.tsv", tsv(REPORT, rows))
 

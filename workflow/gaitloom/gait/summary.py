@@ -1,6 +1,6 @@
 """A clip's parameters with their spread, their symmetry, and what is missing with the reason; then subjects' tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,14 @@ def _mean(steps: Steps, name: str, rows: np.ndarray, values: np.ndarray) -> floa
 
 
 REPORT = ("subject", "session", "condition", "side", "parameter", "unit", "mean", "sd", "n", "clips", "scale", "reason")
+
+
+CONDITIONS = ("condition", "speed")  # columns of the clip sheet by which gait is told apart
+
+
+def condition(columns: Mapping[str, str]) -> str:
+    """In what condition a clip was walked, by its columns; "" where they do not say."""
+    return ", ".join(columns[c] for c in CONDITIONS if columns.get(c))
 
 
 def report(nodes: Iterable[tuple[dict[str, str], Any]]) -> list[dict[str, Any]]:

@@ -17,7 +17,6 @@ from gaitloom.release.participants import ABOUT as PARTICIPANTS
 from gaitloom.release.participants import INDEX
 
 NAME = "gait"
-CONDITIONS = ("condition", "speed")  # clip columns by which gait is told apart
 TALL = re.compile(r"\btall\b|body height")  # reasons that may hold somebody's height
 ABOUT: dict[str, dict[str, Any]] = {
     INDEX: PARTICIPANTS[INDEX],
@@ -62,11 +61,6 @@ ABOUT: dict[str, dict[str, Any]] = {
 COLUMNS = tuple(ABOUT)
 
 
-def condition(entry: Entry) -> str:
-    """In what condition a clip was walked, by the columns that the tier holds; "" where they do not say."""
-    return ", ".join(entry.columns[c] for c in CONDITIONS if entry.columns.get(c))
-
-
 def without_height(value: Any) -> Any:
     """An attribute's value; where a text in it may hold somebody's height, without it."""
     if isinstance(value, dict):
@@ -98,7 +92,7 @@ def _nodes(sources: Iterable[Source], node: str) -> Iterator[tuple[dict[str, str
         if node in entry.nodes:
             session = source.names.clip(Clip(entry.clip.subject, session=entry.clip.session))
             what = {"subject": entry.subject, "session": session if entry.clip.session else ""}
-            yield {**what, "condition": condition(entry)}, source.open(node)
+            yield {**what, "condition": summary.condition(entry.columns)}, source.open(node)
 
 
 def write(dataset: Dataset, folder: Path) -> None:

@@ -50,6 +50,7 @@ def write(contents: Contents) -> None:
         "gait": told.by_condition(found.gait, found.units, k),
         "gait_by_age": told.by_age(found.gait, found.units, found.people, k),
         "parts": told.parts(found.people, found.classes, found.splits, k)[: SHOWN + 1],
+        "validated": dataset.plan.config.technical_validation is not None,
         "missing": completeness.left_out(contents),
         "labels": sorted(p.stem for p in (contents.data / "labels").glob("*.tsv")),
         "sizes": sorted({(part.width, part.height) for part in contents.parts}),

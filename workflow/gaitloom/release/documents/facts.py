@@ -10,13 +10,13 @@ import pandas as pd
 
 from gaitloom import audit_report, gate
 from gaitloom.config import modality_of
+from gaitloom.gait.summary import condition
 from gaitloom.provenance import digest
 from gaitloom.release import exporters, participants, partitions
 from gaitloom.release.contents import Contents
 from gaitloom.release.dataset import Entry, Source
 from gaitloom.release.documents.told import GAIT
 from gaitloom.release.exporters._made import provenance
-from gaitloom.release.gait import condition
 from gaitloom.splits import Split
 
 
@@ -95,7 +95,8 @@ def of(contents: Contents) -> Facts:
         for name in part.nodes:
             _add(nodes.setdefault(name, NodeFacts(name, modality_of(name))), source, part.frames)
         if (preferred := source.preferred("gait")) is not None:
-            gait.append(_gait(source, preferred, units))
+            if row := _gait(source, preferred, units):
+                gait.append(row)
         if any(modality_of(n) == "deidentified" for n in part.nodes):
             pictured.append(entry)
     table = contents.data / f"{participants.NAME}.tsv"
@@ -124,13 +125,16 @@ def _add(node: NodeFacts, source: Source, frames: int) -> None:
         node.valid = (node.valid or 0) + int(opened.load("valid").sum())
 
 
-def _gait(source: Source, name: str, units: dict[str, str]) -> dict[str, Any]:
+def _gait(source: Source, name: str, units: dict[str, str]) -> dict[str, Any] | None:
+    """A clip's parameters; None of a frontal one, which has those of the sagittal clip of its trial."""
     node = source.open(name)
+    if node.attributes.get("view") == "frontal":
+        return None
     names = list(node.attributes["parameter_names"])
     units |= dict(zip(names, node.attributes["parameter_units"], strict=True))
     means = node.load("summary_mean")[0]  # of both sides
     parameters = {p: float(means[names.index(p)]) for p in GAIT if p in names}
-    return {"subject": source.entry.subject, "condition": condition(source.entry) or "all", **parameters}
+    return {"subject": source.entry.subject, "condition": condition(source.entry.columns) or "all", **parameters}
 
 
 def _pictures(contents: Contents, entries: list[Entry]) -> Pictures:

@@ -9,19 +9,21 @@ import numpy as np
 from gaitloom.clips import Clip
 from gaitloom.config import modality_of
 from gaitloom.errors import GaitloomError
-from gaitloom.exchange import Person, alphapose
+from gaitloom.exchange import Person, alphapose, trc
 from gaitloom.keypoint_formats import COCO_17, WHOLEBODY_23
 from gaitloom.plan import Plan
 from gaitloom.progress import say, track, warn
 from gaitloom.store import Node, Store
 
-Form = Literal["coco", "cmu", "open"]
+Form = Literal["coco", "cmu", "open", "trc"]
 
 
 def export(plan: Plan, node: str, paths: list[str], form: Form, folder: Path) -> None:
-    """Write a keypoints node as AlphaPose's results, `{folder}/{subject}/{clip}/alphapose-results.json`.
+    """Write a keypoints node as AlphaPose's results, `{folder}/{subject}/{clip}/alphapose-results.json`, or as a TRC
+    file in pixels, `keypoints_px.trc`.
 
-    `coco` holds the backend's own points; `cmu` and `open` are OpenPose's 18, made from COCO-17's by name.
+    `coco` holds the backend's own points; `cmu` and `open` are OpenPose's 18, made from COCO-17's by name; `trc`,
+    COCO-WholeBody's 23 for Sports2D and Pose2Sim.
 
     Raises:
         GaitloomError: it is not a keypoints node, or no clip has it.
@@ -30,6 +32,9 @@ def export(plan: Plan, node: str, paths: list[str], form: Form, folder: Path) ->
         names = ", ".join(plan.nodes_of("keypoints")) or "none"
         raise GaitloomError(f"'{node}' is not a keypoints node of the plan; choose from: {names}.")
     for clip, found in track(list(stored(plan, node, paths)), "exporting"):
+        if form == "trc":
+            trc.write_trc(folder / clip.path / "keypoints_px.trc", person_23(found), found.load("time"))
+            continue
         who = person(found) if form == "coco" else person_23(found, COCO_17.points)
         alphapose.write_results(folder / clip.path / "alphapose-results.json", _boxed(plan, node, clip, who), form)
     say(f"written to {folder}")

@@ -17,11 +17,12 @@ def export(
     clip: Annotated[list[str] | None, typer.Argument(help="subject/clip; all clips where none is named.")] = None,
     config: ConfigFile = CONFIG,
     form: Annotated[
-        Literal["coco", "cmu", "open"], typer.Option("--as", help="AlphaPose's format.", show_default=True)
+        Literal["coco", "cmu", "open", "trc"],
+        typer.Option("--as", help="AlphaPose's format, or TRC in pixels, for Sports2D.", show_default=True),
     ] = "coco",
     to: Annotated[Path, typer.Option(help="Folder to write to.", metavar="FOLDER")] = Path("export"),
 ) -> None:
-    """Write a keypoints node as AlphaPose's results, one JSON file a clip."""
+    """Write a keypoints node as AlphaPose's results or as a TRC file, one a clip."""
     from gaitloom import export as exporting
 
     exporting.export(Plan.read(config), node, clip or [], form, to)

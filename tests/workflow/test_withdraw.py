@@ -72,6 +72,10 @@ def test_nothing_is_left_and_nobody_else_loses_anything(done: Project) -> None:
     (done.results / ".staging" / "A.ses-1_trial-1.track~host~1~abc").mkdir(parents=True)
     assert len(hashes) == 2 and naming(done, *OF_A, *hashes), "there is something to remove"
     before = {p: b for p, b in done.bytes().items() if p.startswith("AB/")}
+    split, page = done.results / "splits" / "partition_0.json", done.results / "technical_validation" / "all" / "x.md"
+    for path in (split, page):
+        path.parent.mkdir(parents=True)
+        path.write_text('{"train": ["A"], "validation": [], "test": ["AB"]}')
 
     listed = done.gaitloom("withdraw", "a")
     assert listed.returncode == 0 and "--yes" in listed.stderr
@@ -82,7 +86,8 @@ def test_nothing_is_left_and_nobody_else_loses_anything(done: Project) -> None:
     assert said.returncode == 0, said.stderr
     assert "remove data/A_1_1.mp4 from the input folder" in said.stderr
     assert naming(done, *OF_A, *hashes) == []
-    assert not (done.store / "A").exists()
+    assert not (done.store / "A").exists() and not page.parent.parent.exists()
+    assert split.read_text().split() == '{ "train": [], "validation": [], "test": [ "AB" ] }'.split()
     after = done.bytes()
     assert {p: b for p, b in after.items() if p.startswith("AB/")} == before
     assert "AB" in (done.results / "ledger.tsv").read_text() and (done.store / "zarr.json").is_file()

@@ -105,6 +105,18 @@ def of_people(plan: Plan, subjects: Collection[str]) -> list[Split]:
     return found
 
 
+def forget(folder: Path, subject: str) -> None:
+    """Take a subject out of every split in a folder and below."""
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            split = json.loads(path.read_text(encoding="utf-8"))
+            kept = {part: [s for s in names if s.casefold() != subject.casefold()] for part, names in split.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            raise GaitloomError(f"{path} is no split, so nobody can be taken out of it; remove it.") from None
+        if kept != split:
+            _write(path, kept)
+
+
 def planned(plan: Plan) -> str:
     """Digest of what the configuration's splits are made from: who there is, and the columns that they go by."""
     way, people = plan.config.splits, of_plan(plan)

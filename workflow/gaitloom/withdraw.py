@@ -216,6 +216,11 @@ def _remove(gone: Withdrawn) -> None:
         if path.parent != gone.config.results:  # what lies there is written anew
             path.unlink()
     (gone.config.results / ".reported").unlink(missing_ok=True)
+    shutil.rmtree(gone.config.results / "technical_validation", ignore_errors=True)  # figures of all, theirs too
+    if not gone.asked and gone.session is None:
+        from gaitloom.split_files import forget
+
+        forget(gone.config.results / "splits", gone.subject)
 
 
 def _write_anew(gone: Withdrawn) -> Plan:

@@ -39,6 +39,8 @@ def write(plan: Plan, population: str) -> Path:
     trials = together(folder, cases)
     who = run.read(folder / run.RE_IDENTIFICATION)
     write_if_changed(folder / TABLE, trials.to_csv(sep="\t", index=False, na_rep="n/a", float_format="%.6g"))
+    for stale in folder.glob("*.png"):
+        stale.unlink()
     drawn = figures.write(folder, _rows(trials), _rows(who))
     write_if_changed(folder / PAGE, text(cases, trials, who, drawn))
     return folder / PAGE

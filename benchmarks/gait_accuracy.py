@@ -3,6 +3,7 @@
     python benchmarks/gait_accuracy.py [--walkers 25] [--seed N] [--scale walkway]
     python benchmarks/gait_accuracy.py pixels       the same five gaits, rendered, through the embedded backends
     python benchmarks/gait_accuracy.py residuals    what BlazePose does on them: the figures in tests/gait_walkers.py
+    python benchmarks/gait_accuracy.py marks --clips FOLDER    filmed people: events against those marked by eye
 
 The first makes `--walkers` of each of the five gaits with speed, cadence, step length, stature, camera distance, height
 and angle (up to 15 degrees) drawn at random, at 25 to 120 frames a second, with keypoints as wrong as BlazePose's; and
@@ -16,6 +17,7 @@ import os
 import random
 import tempfile
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -240,15 +242,51 @@ def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
     return stretches(mask)
 
 
+def marks(folder: Path) -> dict[str, Any]:
+    """Events of filmed people within two frames of those marked by eye (tests/gait_events.json), by moments (the
+    node's, or a detector's own), for clips with one person and for those in which two cross."""
+    from gait_marks import WALKS, compared
+    from scipy.stats import binomtest
+
+    table: dict[str, Any] = {}
+    for which, name in product(("time", "zeni", "desailly"), ("one person", "two cross")):
+        rows = []
+        for number, walk in enumerate(WALKS):
+            paths = [path for path in (common.DEMO.parent / walk["clip"], folder / walk["clip"]) if path.is_file()]
+            if ("alone" in walk) == (name == "two cross") and paths:
+                rows.append(compared(paths[0], number, which))
+        if not rows:
+            continue
+        kinds = {kind: np.concatenate([getattr(row, kind) for row in rows]) for kind in ("step", "contact", "off")}
+        kinds["contact and off"] = np.concatenate([kinds["contact"], kinds["off"]])
+        for kind, apart in kinds.items():
+            near = int((np.abs(apart) <= 2).sum())
+            low, high = binomtest(near, len(apart)).proportion_ci()
+            table[f"{name}, {which}, {kind}"] = {
+                "marks": len(apart),
+                "found": int(np.isfinite(apart).sum()),
+                "within_two": near,
+                "share": round(near / len(apart), 3),
+                "interval": [round(float(low), 3), round(float(high), 3)],
+                "median_s": round(float(np.nanmedian(apart)) / 30, 4),
+                "mean_s": round(float(np.nanmean(apart)) / 30, 4),
+                "mae_s": round(float(np.nanmean(np.abs(apart))) / 30, 4),
+            }
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="walkers", choices=("walkers", "pixels", "residuals"))
+    parser.add_argument("what", nargs="?", default="walkers", choices=("walkers", "pixels", "residuals", "marks"))
     parser.add_argument("--walkers", type=int, default=25, help="of each gait type")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
     parser.add_argument("--scale", default="walkway", choices=("walkway", "floor", "height"))
+    parser.add_argument("--clips", type=Path, default=common.ROOT.parent / "shared" / "clips", help="filmed people")
     given = parser.parse_args()
     if given.what == "residuals":
         common.report("gait_residuals", {}, **residuals())
+    elif given.what == "marks":
+        common.report("gait_marks", {}, events=marks(given.clips))
     elif given.what == "pixels":
         common.report("gait_pixels", {}, seed=given.seed, gaits=pixels(60.0, given.seed))
     else:

@@ -441,7 +441,7 @@ def test_a_frontal_view_leaves_events_to_the_other() -> None:
     made = walker(yaw=np.pi / 2 - 0.05, fps=60)
     for said in (None, "frontal"):
         found = gait(replace(exact(made), scene=Scene(view=said)))
-        assert found.reason == "the view is frontal; events come from the trial's sagittal view"
+        assert found.reason == "the feet point at the camera; if the view is frontal, say so in cameras.<name>.view"
 
 
 @pytest.mark.parametrize("fps", [5, 15])

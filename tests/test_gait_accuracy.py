@@ -3,23 +3,18 @@
 A smaller, seeded `benchmarks/gait_accuracy.py`; its full figures stand in docs/accuracy.md.
 """
 
-import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from conftest import SHARED
+from gait_marks import WALKS, Found, compared
 from gait_walkers import Walker, random_walker
-from gaitloom.backends.keypoints import blazepose as poser
 from gaitloom.gait import ankles, rest
-from gaitloom.gait.course import Walk as GaitWalk
 from gaitloom.gait.measure import Gait, gait
 from gaitloom.gait.summary import PARAMETERS
-from gaitloom.keypoint_formats import view
-from gaitloom.video import decode
-from test_accuracy import Seen, find, pictures
 from walker import GAITS, SIDES
 
 NAMES = list(PARAMETERS)
@@ -48,7 +43,7 @@ def mean_error(found: list[tuple[Walker, Gait]], name: str) -> float:
         ("stride_length", 0.03),
         ("step_time", 0.015),
         ("initial_double_support", 0.03),
-        ("double_support", 0.065),  # the bound of 0.03 s is not met by this one: docs/accuracy.md
+        ("double_support", 0.03),
     ],
 )
 def test_parameters_are_those_of_the_walker(kind: str, name: str, most: float) -> None:
@@ -87,11 +82,29 @@ def test_contacts_a_twentieth_of_a_second_late_would_be_noticed(monkeypatch: pyt
 
 
 @kinds
-def test_offs_are_within_three_frames(kind: str) -> None:
-    """They come about 0.02 s late on the walker, so that they are less early on people (docs/accuracy.md)."""
+def test_offs_are_within_two_frames(kind: str) -> None:
+    """At 60 frames a second, 95 of 100."""
     at_60 = [(w, g) for w, g in measured(kind) if w.setting.fps == 60]
     apart = np.concatenate([off_by(w, g, "off") for w, g in at_60])
-    assert (np.abs(apart) <= 3).mean() >= 0.95
+    assert (np.abs(apart) <= 2).mean() >= 0.95
+
+
+def test_time_stamps_rounded_to_milliseconds_change_nothing() -> None:
+    """As Matroska's are: at 30 frames a second the median step is 33 ms, a hundredth too short."""
+    walker = random_walker(np.random.default_rng(3), "normal", fps=30.0)
+    walk = walker.walk()
+    exact, rounded = gait(walk), gait(replace(walk, time=np.round(walk.time, 3)))
+    assert len(exact.events.time) > 12
+    assert rounded.events.time == pytest.approx(exact.events.time, abs=0.002)
+
+
+def test_frames_that_are_missing_change_little() -> None:
+    walker = random_walker(np.random.default_rng(3), "normal", fps=30.0)
+    walk, kept = walker.walk(), np.random.default_rng(4).random(len(walker.time)) > 0.05
+    some = gait(replace(walk, time=walk.time[kept], xy=walk.xy[kept]))
+    whole = gait(walk)
+    assert some.events.kind.tolist() == whole.events.kind.tolist()
+    assert some.events.time == pytest.approx(whole.events.time, abs=0.02)
 
 
 def test_with_body_height_alone_it_is_right_but_less() -> None:
@@ -118,50 +131,43 @@ def test_health_gaits_estimator_gives_what_it_gives(kind: str) -> None:
         assert found.summary.reasons["stance_time"] == ankles.NO_OFFS
 
 
-MARKS: dict[str, Any] = json.loads((Path(__file__).parent / "gait_events.json").read_text())["clips"]
-
-
 def test_the_marks_agree_with_each_other() -> None:
-    """Two rounds, 34 events: never more than one frame apart."""
-    rounds = np.array([mark["frames"] for marks in MARKS.values() for mark in marks])
-    assert rounds.shape == (34, 2)
+    """Two rounds, 79 events: never more than one frame apart."""
+    rounds = np.array([mark["frames"] for walk in WALKS for mark in walk["marks"]])
+    assert rounds.shape == (79, 2)
     assert np.abs(np.diff(rounds, axis=1)).max() <= 1
+
+
+def marked(alone: bool, demo_clip: Path) -> Found:
+    """The walks with one person in the picture, or those in which two cross."""
+    rows = []
+    for number, walk in enumerate(WALKS):
+        if ("alone" in walk) == alone:
+            continue
+        path = demo_clip if walk["clip"] == "demo.mp4" else SHARED / "clips" / walk["clip"]
+        if not path.is_file():
+            pytest.skip(f"{walk['clip']} is not here")
+        rows.append(compared(path, number))
+    return Found(*(np.concatenate([getattr(row, name) for row in rows]) for name in ("contact", "off", "step")))
 
 
 @pytest.mark.slow
 def test_events_are_where_the_eye_sees_them(demo_clip: Path) -> None:
-    """Measured: 14 of 14 step times, 16 of 17 contacts and 12 of 17 offs within two frames (30 a second); of all 34
-    events 28, 0.82 (95 % interval 0.65 to 0.93). 90 % of all events is not met: offs come 0.05 s before the marks."""
-    apart: dict[str, list[float]] = {"contact": [], "off": [], "step": []}
-    for name, marks in MARKS.items():
-        path = demo_clip if name == "demo.mp4" else SHARED / "clips" / name
-        if not path.is_file():
-            pytest.skip(f"{name} is not here")
-        found, time = posed(path)
-        for mark in marks:
-            mine = found.events.of(SIDES.index(mark["foot"]), ("contact", "off").index(mark["event"]))
-            frames = np.interp(mine, time, np.arange(len(time)))
-            # A mark is the first frame after the event, which lies between it and the one before.
-            off = frames - (np.mean(mark["frames"]) - 0.5)
-            apart[mark["event"]].append(float(off[np.abs(off).argmin()]))
-        contacts = [m["event"] == "contact" for m in marks]
-        apart["step"] += np.diff(apart["contact"][-sum(contacts) :]).tolist()
-    assert len(apart["step"]) == 14
-    assert (np.abs(apart["step"]) <= 2).mean() >= 0.9
-    assert (np.abs(apart["contact"]) <= 2).mean() >= 0.9
-    assert (np.abs(apart["contact"] + apart["off"]) <= 2).mean() >= 0.8
+    """Measured: 14 of 14 step times, 17 of 17 contacts and 14 of 17 offs within two frames (30 a second); of all 34
+    events 31, 0.91 (95 % interval 0.76 to 0.98)."""
+    found = marked(True, demo_clip)
+    assert len(found.step) == 14
+    assert (np.abs(found.step) <= 2).mean() >= 0.9
+    assert (np.abs(found.contact) <= 2).mean() >= 0.9
+    assert (np.abs(np.concatenate([found.contact, found.off])) <= 2).mean() >= 0.9
 
 
-def posed(path: Path) -> tuple[Gait, np.ndarray]:
-    """A filmed walk's gait, by the embedded backends, and its time axis."""
-    time = np.array([float(frame.pts) for frame in decode(path, 0, None)])
-    time = (time - time[0]) / np.median(np.diff(time)) / 30
-    people = find(pictures(path))
-    seen = Seen(people, time)
-    xy, size = np.full((len(time), 23, 2), np.nan), (0, 0)
-    points = poser.Backend(poser.Options()).points(seen.of(pictures(path)))
-    for t, found in zip(np.flatnonzero(seen.seen), points, strict=True):
-        if found is not None:
-            xy[t] = view(found[None, :, :2], found[None, :, 2], poser.Backend.format.points)[0][0]
-    size = next(pictures(path)).shape[1::-1]
-    return gait(GaitWalk(time, xy, (size[0], size[1]))), time
+@pytest.mark.slow
+def test_events_of_people_on_whom_nothing_was_chosen(demo_clip: Path) -> None:
+    """Two people cross, small in the picture; nothing was tuned on them. Measured, of 33 marks in frames in which they
+    are apart: 21 found, 12 of 12 contacts and 7 of 9 offs within two frames; contacts 0.00 s off."""
+    found = marked(False, demo_clip)
+    both = np.concatenate([found.contact, found.off])
+    assert np.isfinite(both).mean() >= 0.6
+    assert np.abs(np.nanmedian(found.contact)) <= 0.5
+    assert (np.abs(both[np.isfinite(both)]) <= 2).mean() >= 0.8

@@ -158,7 +158,7 @@ def test_most_frames_of_a_side_view_are_certain(gait: str, share: float) -> None
 
 def test_legs_that_pass_each_other_hide_a_swap() -> None:
     """A known limit, and no harm: left and right are in the same place."""
-    xy, height = truth("normal", "sagittal")
+    xy, height = truth("stiff_knee", "sagittal")
     apart = np.linalg.norm(xy[:, 15] - xy[:, 16], axis=1) / height
     k = int(apart[5:-5].argmin()) + 5
     wrong = xy.copy()

@@ -3,39 +3,23 @@
 from pathlib import Path
 from typing import Any
 
-import loaders_store
 import numpy as np
+import pendulums
 import pytest
 from gaitloom.loaders import Options, Samples
-from gaitloom.store import Store
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from gaitloom.loaders.pytorch import Clips, Order  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
-FRAMES, SIDE = 16, 24
-SWING = {"slow": 16, "fast": 6}  # frames of a swing
-
-
-def pendulum(period: int, random: np.random.Generator) -> np.ndarray:
-    """(24, 24, 24) bool: a bar that swings about the middle, from any phase; no one frame tells how fast."""
-    y, x = np.mgrid[:SIDE, :SIDE]
-    phase = random.random() * 2 * np.pi
-    tilt = 0.7 * np.sin(2 * np.pi * np.arange(24) / period + phase)[:, None, None]
-    width, middle = random.uniform(1.5, 2.5), random.uniform(9, 15)
-    return np.abs(x - middle - tilt * (y - 3)) < width
+FRAMES, SIDE = 16, pendulums.SIDE
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 people with one clip each: how fast the bar swings is the label, half of them are trained on."""
-    made, rows = Store(tmp_path_factory.mktemp("pendulums")), []
-    for i in range(120):
-        label = ("slow", "fast")[i % 2]
-        mask = pendulum(SWING[label], np.random.default_rng(i))
-        rows.append(loaders_store.put_clip(made, f"P{i:03}", mask=mask, swing=label))
-    return loaders_store.finish(made, rows)
+    return pendulums.put(tmp_path_factory.mktemp("pendulums"), 120)
 
 
 HALF = 60

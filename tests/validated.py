@@ -65,7 +65,7 @@ def subject(number: int) -> str:
 def lay(folder: Path, people: int) -> None:
     """Write tables and videos of that many people, two clips each."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    columns = "subject sex age weight_kg patient consent consent_scope consent_version ethics".split()
+    columns = ["subject", "sex", "age", "weight_kg", "patient", "consent", "consent_scope", "consent_version", "ethics"]
     rows = [
         [subject(n), "FM"[n % 2], str(20 + n), str(50 + n), "no", "all", "registered", "1", "E"] for n in range(people)
     ]

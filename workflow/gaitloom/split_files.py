@@ -46,7 +46,7 @@ def write(config: Path, table: Path | None, to: Path | None, way: Splits | Recip
     way = way or plan.config.splits  # type: ignore[union-attr]
     if way is None:
         raise GaitloomError(
-            "Say how to split: --folds, --leave-one-out, --shares or --preset, or a table 'splits' in the configuration."
+            "Say how to split: --folds, --leave-one-out, --shares, --preset, or a table 'splits' in the configuration."
         )
     made = _recipe(people, folder, way) if isinstance(way, Recipe) else {"": _split(people, folder, way)}
     for found in made.values():

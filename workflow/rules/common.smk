@@ -222,6 +222,12 @@ def trial_gpus():
     return {"gpu": chosen.video.gpus} if gpu else {}
 
 
+def trial_threads():
+    """Cores of a trial from pictures."""
+    chosen = PLAN.config.technical_validation
+    return chosen.video.threads if chosen else 1
+
+
 def found_before(tier):
     """What a release holds beside its parts, where the configuration asks for it."""
     splits = ["<results>/splits/.made"] if PLAN.config.splits else []

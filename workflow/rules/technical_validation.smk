@@ -39,7 +39,7 @@ rule trial_of_pictures:
         "<results>/logs/technical_validation/{population}/{target}.{pictures}.log",
     conda:
         "../../envs/torch.yaml"
-    threads: 2
+    threads: trial_threads()
     resources:
         **trial_gpus(),
         mem_mb=lambda wildcards, attempt: attempt * 8000,

@@ -14,6 +14,7 @@ from gaitloom.keypoint_formats import WHOLEBODY_23
 LONGEST_GAP = 0.2  # s of missing frames that are bridged
 SHORTEST = 1.0  # s of walking in one piece; shorter than about two steps
 SLOWEST_RATE = 20.0  # Hz; below it 6 Hz cannot be kept
+ON_TIME = 0.1  # of a frame: what rounded time stamps are off, and no more
 STANDING = 0.12  # statures a second; nobody walks on more slowly
 SIDEWAYS = 0.075  # statures that a foot must look long for a side view (a foot is 0.152, Winter 2009, fig. 4.1)
 TURNED = 0.5  # s of facing the other way that make it a turn
@@ -128,9 +129,13 @@ NEEDED = [
 
 
 def _resampled(walk: Walk, time: np.ndarray) -> np.ndarray:
-    """The points on the even time axis; NaN where neither neighbour is known."""
-    if len(time) == len(walk.time) and np.abs(time - walk.time).max() < 1e-3 * (time[1] - time[0]):
-        return walk.xy.astype(float)
+    """The points on the even time axis; NaN where neither neighbour is known. Those on time are left as they
+    are: between a frame with exchanged legs and one without there is nothing."""
+    places = signals.frames(walk.time)
+    if np.abs(time[places] - walk.time).max() < ON_TIME * (time[1] - time[0]):
+        out = np.full((len(time), *walk.xy.shape[1:]), np.nan)
+        out[places] = walk.xy
+        return out
     flat = walk.xy.reshape(len(walk.xy), -1).astype(float)
     step = time[1] - time[0]
     out = np.full((len(time), flat.shape[1]), np.nan)
@@ -163,7 +168,7 @@ def _direction(xy: np.ndarray, stature: float, rate: float, said: str | None) ->
     at = {name: xy[:, i] for i, name in enumerate(WHOLEBODY_23.points)}
     foot = np.mean([at[f"{s}_big_toe"][:, 0] - at[f"{s}_heel"][:, 0] for s in ("left", "right")], axis=0) / stature
     if said == "frontal" or (said is None and np.median(np.abs(foot)) < SIDEWAYS):
-        raise UnfitError("the view is frontal; events come from the trial's sagittal view")
+        raise UnfitError("the feet point at the camera; if the view is frontal, say so in cameras.<name>.view")
     width = max(1, round(0.5 * rate))
     facing = np.convolve(foot, np.ones(width) / width, "same")
     right, left = (facing > 0.03).mean() * len(xy) / rate, (facing < -0.03).mean() * len(xy) / rate

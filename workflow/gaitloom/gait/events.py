@@ -26,6 +26,7 @@ SAME = 0.15  # s within which two detectors mean the same event
 APART = 0.1  # s between them at which nothing is left of the confidence
 ALONE = 0.25  # confidence in what one detector says alone
 NEAREST = 0.6  # of a stride: one foot's contacts are not nearer; the less sure one goes
+LEAST_STANCE = 0.4  # share of a stride; walking has both feet down at times, so more than half of it
 USUAL_SWING = 0.38  # of a stride, where nothing better is known (Winter 2009: stance 0.6 to 0.62)
 
 
@@ -102,6 +103,7 @@ def detect(course: Course) -> Events:
     for foot, side in enumerate(SIDES):
         said = {kind: _paired(first[foot, kind], second[foot, kind]) for kind in (0, 1)}
         said = {kind: _spaced(_inside(pairs, course), stride) for kind, pairs in said.items()}
+        said[1] = _stood(said[0], said[1], stride)
         for kind, times in _exactly(course, side, {k: _middle(p) for k, p in said.items()}, stride).items():
             sure = _confidence(said[kind]) * _seen(course, side, times)
             rows += [
@@ -157,17 +159,24 @@ def _spaced(pairs: np.ndarray, stride: float) -> np.ndarray:
     return kept
 
 
+def _stood(contacts: np.ndarray, offs: np.ndarray, stride: float) -> np.ndarray:
+    """The offs without those for which the foot would hardly have stood since its contact: so nobody walks."""
+    since = _middle(offs)[:, None] - _middle(contacts)
+    early = ((since > 0) & (since < LEAST_STANCE * stride)).any(axis=1)
+    return offs[~early]
+
+
 def _exactly(course: Course, side: str, times: dict[int, np.ndarray], stride: float) -> dict[int, np.ndarray]:
     """One foot's contacts and offs, at the moments at which it lands and leaves."""
     swing = _swing(times[0], times[1]) or USUAL_SWING * stride
     placed = {kind: rest.aligned(course, side, kind, t, swing) for kind, t in times.items()}
-    late = {0: rest.LATE, 1: -rest.OFF_LATE}
-    for _ in range(2):  # the lengths of stance and swing depend on the moments, and they on the lengths
-        swing = _swing(placed[0] + late[0], placed[1] + late[1]) or USUAL_SWING * stride
+    late = 0.0
+    for _ in range(2):  # the lengths of stance and swing depend on the moment of landing, and it on them
+        swing = _swing(placed[0] + late, placed[1]) or USUAL_SWING * stride
         swing = float(np.clip(swing, 0.2 * stride, 0.6 * stride))
         if len(placed[0]):
-            late[0] = rest.landed(course, side, placed[0], stride - swing, swing)
-    return {kind: t + late[kind] for kind, t in placed.items()}
+            late = rest.landed(course, side, placed[0], stride - swing, swing)
+    return {0: placed[0] + late, 1: placed[1]}
 
 
 def _swing(contacts: np.ndarray, offs: np.ndarray) -> float | None:

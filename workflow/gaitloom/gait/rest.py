@@ -2,12 +2,12 @@
 
 1. `aligned`: the strides of one foot resemble each other, so each event is moved to where its stride fits the middle of
    all strides best (height and way along the walk of heel, toe and ankle; scale free, for strides far and near).
-2. `landed`: over all contacts of a foot at once, when what lands first, heel or toe, comes to rest: a constant, joined
-   without a kink to a path from rest to rest (the cubic smoothstep, the plainest there is). Both detectors name the
-   moment at which foot and pelvis are equally quick, 0.03 s before that on the synthetic walker.
-3. Offs stay at the first detector's moment, less `OFF_LATE`. On the walker, whose toe leaves at full acceleration,
-   that moment is 0.03 s late; of filmed people it is 0.04 s before one sees the toe leave, and the toe's first motion
-   0.09 s. No feature of the points was found that suits both (docs/accuracy.md), so this lies between the two.
+2. `landed`: a foot lands moving. Where both detectors put the contact, heel and pelvis are equally quick; a moment
+   later the foot rests. At contact the heel still has two thirds of the walking speed (Winter, Physical Therapy
+   1992;72:45-53), so the contact lies between, and half-way is taken. When the foot rests is found over all its
+   contacts at once: heel, toe or the whole foot, whichever rests first; a constant joined without a kink to a path
+   from rest to rest (the cubic smoothstep, the plainest there is).
+3. Offs stay at the first detector's moment, when toe and pelvis are equally quick; force plates agree (Zeni 2008).
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ STANCE, SWING = 0.25, 0.5  # shares of stance and swing beside a contact to whic
 LATE, SPAN = 0.03, 0.06  # s after the detectors' moment at which, and about which, the rest is searched
 PLACE = 0.002  # s between the places tried
 ONE = 0.03  # s within which heel and toe land as one
-OFF_LATE = 0.01  # s
+BETWEEN = 0.5  # of the way from the detectors' moment to the rest lies the contact
 
 
 def aligned(course: Course, side: str, kind: int, times: np.ndarray, swing: float) -> np.ndarray:
@@ -103,11 +103,11 @@ def _vertex(cost: np.ndarray, best: int) -> float:
 
 
 def landed(course: Course, side: str, times: np.ndarray, stance: float, swing: float) -> float:
-    """How much later (s) than `times` (M,) one foot lands, the same for all: when the part comes to rest that clearly
-    does so first, heel or toe, or the whole foot."""
+    """How much later (s) than `times` (M,) one foot lands, the same for all: half-way to when it rests, or that of heel
+    and toe does which clearly rests first."""
     paths = [course.ahead(f"{side}_{p}") for p in ("heel", "big_toe")]
     heel, toe, whole = (_rest(course, p, times, stance, swing) for p in (*paths, (paths[0] + paths[1]) / 2))
-    return whole if abs(heel - toe) <= ONE else min(heel, toe)
+    return BETWEEN * (whole if abs(heel - toe) <= ONE else min(heel, toe))
 
 
 def _rest(course: Course, path: np.ndarray, times: np.ndarray, stance: float, swing: float) -> float:

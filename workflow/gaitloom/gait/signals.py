@@ -27,11 +27,18 @@ def filtered(values: np.ndarray, rate: float, cutoff: float, kind: str = "low") 
 
 
 def even(time: np.ndarray) -> tuple[np.ndarray, float]:
-    """An even time axis (N,) over the same span, and its rate in Hz: the clip's median one."""
-    step = float(np.median(np.diff(time)))
-    count = max(2, round((time[-1] - time[0]) / step) + 1)
+    """An even time axis (N,) over the same span, and its rate in Hz: as many frames as the median step of `time` (T,) s
+    says, gaps counted. Stamps rounded to milliseconds, as Matroska's are, give no frame more or less."""
+    places = frames(time)
+    count = max(2, int(places[-1]) + 1)
     grid = np.linspace(time[0], time[-1], count)
     return grid, (count - 1) / float(time[-1] - time[0])
+
+
+def frames(time: np.ndarray) -> np.ndarray:
+    """(T,) int: the even frame that each time (T,) s stands for, from 0."""
+    steps = np.diff(time)
+    return np.concatenate([[0], np.cumsum(np.maximum(1, np.rint(steps / np.median(steps))))]).astype(int)
 
 
 def bridged(values: np.ndarray, rate: float, longest: float) -> np.ndarray:

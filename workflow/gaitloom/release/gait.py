@@ -12,7 +12,7 @@ from gaitloom.clips import Clip
 from gaitloom.gait import summary
 from gaitloom.release import tables
 from gaitloom.release.consent import MISSING
-from gaitloom.release.dataset import Dataset, Entry, Source
+from gaitloom.release.dataset import Dataset, Source
 from gaitloom.release.participants import ABOUT as PARTICIPANTS
 from gaitloom.release.participants import INDEX
 

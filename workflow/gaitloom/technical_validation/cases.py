@@ -127,8 +127,9 @@ class Cases:
         return [_target(name, self._column(name, paths))]
 
     def trials(self) -> list[tuple[str, str]]:
-        """What is tried: each target from each input."""
-        return [(target, node) for target in self.targets() for node in self.inputs()]
+        """What is tried: each target from each input, from pictures those that the video model is asked for."""
+        seen = self.settings.video.targets
+        return [(t, node) for t in self.targets() for node in self.inputs() if is_numbers(node) or t in seen]
 
     def trial_digest(self, target: str, node: str) -> str:
         """Digest of everything that a trial depends on."""

@@ -25,8 +25,9 @@ class Learner(Protocol):
     def tell(self, rows: Rows, target: np.ndarray, classes: int, seed: int) -> np.ndarray:
         """Learn afresh and tell the target of `rows.test`.
 
-        `target` (N,) is int64, the number of one of the `classes`, or float64 where `classes` is 0; at `rows.test` it is
-        -1 or NaN, so that nobody can peek. Returns (len(test), classes) float64 probabilities, each row's sum 1, or
-        (len(test),) float64. Same arguments, same answer.
+        `target` (N,) is int64, the number of one of the `classes`, or float64 where `classes` is 0; at `rows.test` it
+        is -1 or NaN, so that nobody can peek. Returns (len(test), classes) float64 probabilities, each row's sum 1, or
+        (len(test),) float64; NaN for a clip that says nothing, such as one without pictures: it is not told. Same
+        arguments, same answer.
         """
         ...

@@ -18,14 +18,14 @@ class VideoModel(Strict):
         3, ge=1, description="Windows of a clip: learned from in turn, and what they tell is averaged."
     )
     size: int = Field(64, ge=32, description="Height and width of a window in pixels.")
-    width: int = Field(
-        16, ge=4, multiple_of=4, description="Channels of the first layer; each further has twice those."
+    width: int = Field(8, ge=4, multiple_of=4, description="Channels of the first layer; each further has twice those.")
+    epochs: int = Field(30, ge=1, description="Most passes over the clips.")
+    patience: int = Field(8, ge=1, description="Passes without gain for the people of the validation part: the end.")
+    batch: int = Field(4, ge=1, description="Clips a step and process.")
+    targets: tuple[Annotated[str, Field(pattern=r"^\w+$")], ...] = Field(
+        ("sex", "age", "weight_kg"),
+        description="Those of the targets that it is asked for; each item of a table of labels takes as long as sex.",
     )
-    epochs: int = Field(20, ge=1, description="Most passes over the clips.")
-    patience: int = Field(
-        5, ge=1, description="Passes in which the people of the validation part gain nothing: the end."
-    )
-    batch: int = Field(8, ge=1, description="Clips a step and process.")
     permutations: int = Field(1, ge=0, description="Runs with permuted targets.")
     gpus: int = Field(1, ge=1, description="GPUs of one machine that train together, where the device is one.")
     threads: int = Field(1, ge=1, description="Threads of a process; another number, another last digit.")
@@ -45,7 +45,7 @@ class TechnicalValidation(Strict):
     )
     permutations: int = Field(20, ge=0, description="Runs of trees and perceptron with permuted targets.")
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples of people, for the 95 % intervals.")
-    seed: int = Field(0, description="Another seed, another figure.")
+    seed: int = Field(0, ge=0, description="Another seed, another figure.")
     video: VideoModel = Field(
         VideoModel(),  # pyright: ignore[reportCallIssue]
         description="The model that learns from pictures.",

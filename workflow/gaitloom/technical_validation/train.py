@@ -21,7 +21,7 @@ from gaitloom.technical_validation.settings import VideoModel
 from gaitloom.technical_validation.windows import Windows
 
 GROUPS = 4  # of channels that are normalised together
-RATE, DECAY, LARGEST = 3e-3, 1e-2, 1.0  # AdamW's, and the largest norm of a step's gradient
+RATE, DECAY, LARGEST = 2e-3, 1e-2, 1.0  # AdamW's, and the largest norm of a step's gradient
 SHIFT = 16  # what is learned from is shifted by up to a 16th of its size
 CACHE, STATE = "cache.npy", "state.pt"
 
@@ -41,19 +41,21 @@ class Task:
     seed: int
 
 
-class _Step(nn.Sequential):
-    """Half the space, then time: a (2+1)D convolution (Tran et al. 2018). Normalised by groups of channels, since
-    batches are small, and so that it does not matter how many processes share them."""
+class _Step(nn.Module):
+    """Half the space, then time: a (2+1)D convolution (Tran et al. 2018), past whose second half there is a way round.
+    Normalised by groups of channels, since batches are small, and so that any number of processes may share them."""
 
-    def __init__(self, before: int, after: int, slower: int):
-        super().__init__(
-            nn.Conv3d(before, after, (1, 3, 3), (1, 2, 2), (0, 1, 1), bias=False),
-            nn.GroupNorm(GROUPS, after),
-            nn.ReLU(),
-            nn.Conv3d(after, after, (3, 1, 1), (slower, 1, 1), (1, 0, 0), bias=False),
-            nn.GroupNorm(GROUPS, after),
-            nn.ReLU(),
-        )
+    def __init__(self, before: int, after: int, pace: int):
+        super().__init__()
+        self.space = nn.Conv3d(before, after, (1, 3, 3), (1, 2, 2), (0, 1, 1), bias=False)
+        self.time = nn.Conv3d(after, after, (3, 1, 1), padding=(1, 0, 0), bias=False)
+        self.norms = nn.ModuleList(nn.GroupNorm(GROUPS, after) for _ in range(2))
+        self.pace = pace
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        space = functional.relu(self.norms[0](self.space(video)))
+        time = functional.relu(self.norms[1](self.time(space)))
+        return (space + time)[:, :, :: self.pace]
 
 
 class Network(nn.Module):
@@ -63,7 +65,7 @@ class Network(nn.Module):
         super().__init__()
         wide = [channels, *(width * 2**i for i in range(4))]
         self.steps = nn.Sequential(*(_Step(wide[i], wide[i + 1], 1 + i % 2) for i in range(4)))
-        self.out = nn.Linear(2 * wide[-1], outputs)
+        self.out = nn.Sequential(nn.LayerNorm(2 * wide[-1]), nn.Linear(2 * wide[-1], outputs))
 
     def forward(self, video: torch.Tensor) -> torch.Tensor:
         """Scores of classes, or one number."""
@@ -226,10 +228,12 @@ def _together(task: Task, devices: list[str], folder: Path) -> None:
         while not running.join():
             pass
     except ProcessException as error:
-        line = str(error).strip().splitlines()[-1]
-        raise GaitloomError(f"One of {len(devices)} processes that train together failed ({line}).") from None
+        line = str(error).strip().splitlines()[-1].split("GaitloomError: ")[-1].rstrip(".")
+        raise GaitloomError(
+            f"One of {len(devices)} processes that train together failed ({line}); mend that, or train with `gpus: 1`."
+        ) from None
     finally:
-        for process in running.processes:
+        for process in filter(None, running.processes):
             process.kill()
             process.join()
 

@@ -31,8 +31,8 @@ class Windows(Dataset[torch.Tensor]):
     """`settings.windows` windows of each of N clips, of `settings.frames` frames over about `settings.seconds`.
 
     They begin at random places, always the same. `windows[row, n]` is (C, frames, size, size): uint8, 0 to 255, of
-    silhouettes, parts (in colours) and pictures; of flow float16, in heights of the full frame a second, so that it says
-    the same at any rate and resolution.
+    silhouettes, parts (in colours) and pictures; of flow float16, in heights of the full frame a second, so that it
+    says the same at any rate and resolution.
 
     Attributes: `there` (N,) bool: the clip gives windows; `left_out`: the others' paths → why; `channels`.
     """
@@ -47,7 +47,7 @@ class Windows(Dataset[torch.Tensor]):
         self.settings, self.channels, self._is_flow = settings, taken.channels, taken.modality == "flow"
         self.left_out: dict[str, str] = {}
         self.cache: np.ndarray | None = None  # (clips that are there, windows, C, frames, size, size)
-        source, rates, rows = Source(store), {}, {path: row for row, path in enumerate(paths)}
+        source, rates, rows = Source(store, paths), {}, {path: row for row, path in enumerate(paths)}
         for path in paths:
             try:
                 rates[path] = _rate(source, path, node)
@@ -69,7 +69,7 @@ class Windows(Dataset[torch.Tensor]):
                 where={"path": tuple(group)},
             )
             try:
-                samples = Samples(store, options)
+                samples = Samples(source, options)
             except GaitloomError as error:  # not one of them gives a sample
                 self.left_out |= dict.fromkeys(group, str(error))
                 continue

@@ -16,7 +16,7 @@ class Options(Strict):
 
 
 SPEC = Spec(
-    version=1,
+    version=2,
     options=Options,
     packages=("numpy", "scipy"),
     licence="MIT",

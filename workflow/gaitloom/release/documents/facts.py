@@ -94,9 +94,8 @@ def of(contents: Contents) -> Facts:
         source = dataset.source(entry)
         for name in part.nodes:
             _add(nodes.setdefault(name, NodeFacts(name, modality_of(name))), source, part.frames)
-        if (preferred := source.preferred("gait")) is not None:
-            if row := _gait(source, preferred, units):
-                gait.append(row)
+        if (preferred := source.preferred("gait")) is not None and (row := _gait(source, preferred, units)):
+            gait.append(row)
         if any(modality_of(n) == "deidentified" for n in part.nodes):
             pictured.append(entry)
     table = contents.data / f"{participants.NAME}.tsv"

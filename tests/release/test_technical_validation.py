@@ -78,5 +78,5 @@ def test_without_it_the_release_waits(folder: Path) -> None:
 
 def test_other_settings_are_another_release(folder: Path) -> None:
     build.build(planned(folder), TIER)
-    with pytest.raises(GaitloomError, match="raise release.version"):
+    with pytest.raises(GaitloomError, match=r"raise release\.version"):
         build.build(planned(folder, seed=5), TIER)

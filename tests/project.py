@@ -87,13 +87,13 @@ class Project:
         assert done.returncode == 0, done.stderr[-3000:]
         return done
 
-    def plan(self) -> Counter[str]:
-        """What a run would do now: how often each rule, without `all`."""
-        done = self.snakemake("--dry-run", "--quiet", "rules")
+    def plan(self, target: str = "all") -> Counter[str]:
+        """What a run for a target would do now: how often each rule, without the target's own."""
+        done = self.snakemake("--dry-run", "--quiet", "rules", *(["--", target] if target != "all" else []))
         assert done.returncode == 0, done.stderr[-3000:]
         table = re.search(r"Job stats:\n(.*?)\ntotal", done.stdout + done.stderr, re.S)
         rows = re.findall(r"^(\w+)\s+(\d+)$", table.group(1), re.M) if table else []
-        return Counter({rule: int(count) for rule, count in rows if rule != "all"})
+        return Counter({rule: int(count) for rule, count in rows if rule != target})
 
     def ledger(self) -> dict[tuple[str, str], tuple[str, str]]:
         """(clip, node) -> (state, reason), from results/ledger.tsv."""

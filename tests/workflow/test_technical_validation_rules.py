@@ -32,14 +32,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
-def planned(project: Project) -> Counter[str]:
-    done = project.snakemake("--dry-run", "--quiet", "rules", "--", "technical_validation")
-    assert done.returncode == 0, done.stderr[-3000:]
-    table = re.search(r"Job stats:\n(.*?)\ntotal", done.stdout + done.stderr, re.S)
-    rows = re.findall(r"^(\w+)\s+(\d+)$", table.group(1), re.M) if table else []
-    return Counter({rule: int(count) for rule, count in rows if rule != "technical_validation"})
-
-
 def test_what_was_planted_is_told_and_nothing_else(project: Project) -> None:
     folder = project.results / "technical_validation" / "registered"
     table = run.read(folder / "technical_validation.tsv")
@@ -59,14 +51,14 @@ def test_what_was_planted_is_told_and_nothing_else(project: Project) -> None:
 
 
 def test_only_what_changed_is_tried_again(project: Project) -> None:
-    assert planned(project) == Counter()
+    assert project.plan("technical_validation") == Counter()
     table = project.folder / "participants.tsv"
     before = table.read_text()
     table.write_text(before.replace("\t61\tno", "\t81\tno"))
     try:
-        assert planned(project) == Counter(trial_of_numbers=1, technical_validation_of=1)
+        assert project.plan("technical_validation") == Counter(trial_of_numbers=1, technical_validation_of=1)
         table.write_text(before.replace("\tF\t20\t", "\tM\t20\t"))
-        assert planned(project) == Counter(splits=1, trial_of_numbers=2, technical_validation_of=1)
+        assert project.plan("technical_validation") == Counter(splits=1, trial_of_numbers=2, technical_validation_of=1)
     finally:
         table.write_text(before)
-    assert planned(project) == Counter()
+    assert project.plan("technical_validation") == Counter()

@@ -226,8 +226,10 @@ class Slurm:
             script.chmod(0o755)
 
     def _database(self) -> None:
-        data, sock = self.folder / "db", self.folder / "db.sock"
-        make = ["--no-defaults", "--user=root", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+        data, sock, scratch = (self.folder / name for name in ("db", "db.sock", "db.tmp"))
+        scratch.mkdir(exist_ok=True)  # a server that begins clears away what others have in a folder that they share
+        own = ["--no-defaults", "--user=root", f"--datadir={data}", f"--tmpdir={scratch}"]
+        make = [*own, "--auth-root-authentication-method=normal"]
         with (self.folder / "log/mysql_install_db.log").open("w") as log:
             subprocess.run(
                 [str(shutil.which("mysql_install_db", path=PATH)), *make, "--skip-test-db"],
@@ -237,7 +239,7 @@ class Slurm:
             )
         lean = ["--skip-networking", "--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=2"]
         patient = "--innodb-lock-wait-timeout=900"
-        self._spawn("mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", f"--socket={sock}", *lean, patient)
+        self._spawn("mariadbd", *own, f"--socket={sock}", *lean, patient)
         _wait("MariaDB", sock.exists)
 
     def _spawn(self, name: str, *args: str, **environment: str) -> None:

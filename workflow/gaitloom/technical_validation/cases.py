@@ -102,10 +102,6 @@ class Cases:
         """(N,) the subjects of these clips."""
         return np.array([self.clips[p].subject for p in paths], dtype=str)
 
-    def sessions(self, paths: list[str]) -> np.ndarray:
-        """(N,) their sessions."""
-        return np.array([self.clips[p].session for p in paths], dtype=str)
-
     def splits(self) -> list[Split]:
         """The configuration's splits, by the laboratory's names.
 
@@ -135,12 +131,13 @@ class Cases:
         """Digest of everything that a trial depends on."""
         paths = self.having([node])
         told = [[t.name, t.classes, t.values.tolist()] for t in self.target(target, paths)]
+        excluded = {"targets", "inputs", *({"video"} if is_numbers(node) else {"permutations"})}
         return digest(
             {
                 "nodes": {path: self.nodes[path][node] for path in paths},
                 "target": told,
                 "splits": split_files.planned(self.plan),
-                "settings": self.settings.model_dump(mode="json", exclude={"targets", "inputs"}),
+                "settings": self.settings.model_dump(mode="json", exclude=excluded),
             }
         )
 
@@ -239,7 +236,7 @@ def _middle(values: list[object]) -> str | None:
     if not known:
         return None
     if all(_is_number(t) for t in known):
-        return sorted(known, key=float)[len(known) // 2]
+        return sorted(known, key=_number)[len(known) // 2]
     return max(sorted(set(known)), key=known.count)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gaitloom.clips import Clip, write_if_changed
+from gaitloom.errors import GaitloomError
 from gaitloom.plan import Plan
 from gaitloom.store import Node, Store
 from gaitloom.technical_validation import identity, scores
@@ -96,7 +97,10 @@ def _seen(cases: Cases) -> Iterator[tuple[Clip, dict[str, Node], np.ndarray | No
 
 
 def _node(cases: Cases, path: str, node: str) -> Node:
-    return Store(cases.plan.config.results).open(cases.plan.key(cases.clips[path], node))
+    store, key = Store(cases.plan.config.results), cases.plan.key(cases.clips[path], node)
+    if store.digest(key) != cases.plan.planned(key):
+        raise GaitloomError(f"{key} is missing or stale; run snakemake to make it.")
+    return store.open(key)
 
 
 def _write(path: Path, rows: list[dict[str, Any]], columns: dict[str, str]) -> Path:
